@@ -1,0 +1,1 @@
+"""The reference manager: gateway for agents, API and command line for operators."""

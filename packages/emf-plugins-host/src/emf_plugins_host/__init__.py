@@ -1,0 +1,1 @@
+"""Plugins of every storage node: what a node is, apart from Lustre."""
