@@ -1,0 +1,124 @@
+"""What the agent says of itself: the payload of the built-in daemon ``agent``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from emf_agent.wire.encoding import Extension, Name, WireModel
+
+__all__ = [
+    "ActionDescription",
+    "AgentReport",
+    "CertificateReport",
+    "DaemonDescription",
+    "DaemonHealth",
+    "Health",
+    "PluginReport",
+    "PluginState",
+]
+
+PluginState = Literal[
+    "loaded",
+    "refused",
+    "missing",
+    "version",
+    "tampered",
+    "shadowed",
+    "failed",
+    "not-applicable",
+    "disabled",
+]
+
+
+class PluginReport(WireModel):
+    """One entry point that was found or expected: its state, and the reason for it."""
+
+    name: Name
+    distribution: str | None
+    version: str | None
+    state: PluginState
+    reason: str | None
+    actions: tuple[str, ...] = ()
+    daemons: tuple[str, ...] = ()
+
+
+class ActionDescription(WireModel):
+    """One action of the catalogue, as JSON Schema (draft 2020-12)."""
+
+    name: Name
+    plugin: Name
+    summary: str
+    description: str = ""
+    args_schema: dict[str, Any]
+    """Schema of the arguments by name; ``x-positional`` lists the order of the array form."""
+    result_schema: dict[str, Any]
+    timeout_s: float | None = None
+    dry_run: bool = False
+    idempotent: bool = False
+    detached: bool = False
+
+
+class DaemonDescription(WireModel):
+    """One daemon of the catalogue."""
+
+    name: Name
+    plugin: Name
+    summary: str
+    payload_schema: dict[str, Any]
+    interval_s: float
+    deadline_s: float
+    start_deadline_s: float
+    delivery: Literal["latest", "every"]
+
+
+class DaemonHealth(WireModel):
+    """How one daemon fares."""
+
+    name: Name
+    session: Literal["empty", "pending", "active"]
+    condition: Literal[
+        "ok", "starting", "fault", "late", "quarantined", "stuck", "not-applicable", "failed"
+    ]
+    reason: str | None = None
+    since: float | None = None
+    """Wall clock, seconds since the epoch, since when this condition holds."""
+    updates: int = 0
+    overruns: int = 0
+    failures: int = 0
+
+
+class Health(WireModel):
+    """How the agent as a whole fares."""
+
+    daemons: tuple[DaemonHealth, ...]
+    running_actions: int
+    outbox_messages: int
+    unreadable_messages: int
+    longest_stall_s: float
+    """Longest time the event loop did not turn since the start."""
+    stalled_by: str | None = None
+    containment: str
+    """How commands are contained: ``cgroup`` or ``processes``."""
+
+
+class CertificateReport(WireModel):
+    """The node's certificate."""
+
+    subject: str
+    days_left: float
+
+
+class AgentReport(WireModel):
+    """The whole payload."""
+
+    version: str
+    protocol: int
+    python: str
+    mode: str
+    plugins: tuple[PluginReport, ...]
+    actions: tuple[ActionDescription, ...]
+    daemons: tuple[DaemonDescription, ...]
+    catalogue_digest: str
+    health: Health
+    clock_offset_s: float | None = Extension
+    certificate: CertificateReport | None = Extension
