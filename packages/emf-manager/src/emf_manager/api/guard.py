@@ -1,0 +1,207 @@
+"""The guard: the one middleware that lets a request in; nothing behind it asks who called.
+
+In this order, each before the next costs anything: the route table, the credential, the role's
+permission, the size and strictness of the body, the audit record of a write.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import anyio
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from emf_manager.api import strict_json
+from emf_manager.api.problems import ProblemError, problem_response
+from emf_manager.authorization import Principal, find_route, methods_at, permits
+
+__all__ = ["AuditNote", "Guard", "principal_of"]
+
+AUDIT_S = 5.0
+"""Longest wait for the closing record of a write whose caller has gone."""
+
+Authenticate = Callable[[str], Awaitable[Principal | None]]
+"""From a bearer token to its owner, or None where it is unknown, expired or revoked."""
+
+
+@dataclass(frozen=True)
+class AuditNote:
+    """A write as the audit trail keeps it: once when it begins, once when it has ended."""
+
+    user: str
+    method: str
+    path: str
+    peer: str
+    phase: Literal["begin", "end"]
+    status: int | None = None
+
+
+Audit = Callable[[AuditNote], Awaitable[None]]
+
+
+def principal_of(scope: Scope) -> Principal:
+    """Return the caller that the guard let in."""
+    principal = scope["state"]["principal"]
+    assert isinstance(principal, Principal)
+    return principal
+
+
+class Guard:
+    """ASGI middleware around the whole API."""
+
+    def __init__(self, app: ASGIApp, *, authenticate: Authenticate, audit: Audit) -> None:
+        self._app = app
+        self._authenticate = authenticate
+        self._audit = audit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            principal = await self._admit(scope)
+            body = None if is_read(scope) else await read_body(scope, receive)
+        except ProblemError as refusal:
+            await refuse(scope, receive, send, refusal)
+            return
+        scope.setdefault("state", {})["principal"] = principal
+        if body is None or principal is None:
+            await self._app(scope, receive, send)
+        else:
+            await self._write(scope, Replay(body, receive), send, principal)
+
+    async def _admit(self, scope: Scope) -> Principal | None:
+        """Return the caller, None on a public route; refuse everybody else."""
+        route = find_route(scope["method"], scope["path"])
+        if route is not None and route.permission == "public":
+            return None
+        token = bearer_token(Headers(scope=scope))
+        principal = None if token is None else await self._authenticate(token)
+        if principal is None:
+            why = "no bearer token was sent" if token is None else "this token is not valid"
+            raise ProblemError(401, "unauthorized", f"{why}; send 'Authorization: Bearer <token>'")
+        if route is None:
+            if methods := methods_at(scope["path"]):
+                raise ProblemError(405, "method", f"this path takes {', '.join(methods)}")
+            raise ProblemError(404, "not-found", "the API has no such path")
+        if not permits(principal, route.permission):
+            await self._note_refusal(scope, principal)
+            raise ProblemError(
+                403,
+                "forbidden",
+                f"{principal.user} has the role {principal.role}, which may not {route.permission}",
+            )
+        return principal
+
+    async def _note_refusal(self, scope: Scope, principal: Principal) -> None:
+        if not is_read(scope):
+            await self._audit(note(scope, principal, "end", 403))
+
+    async def _write(
+        self, scope: Scope, receive: Receive, send: Send, principal: Principal
+    ) -> None:
+        await self._audit(note(scope, principal, "begin"))
+        status = 500
+
+        async def observed(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, observed)
+        finally:
+            with anyio.move_on_after(AUDIT_S, shield=True):
+                await self._audit(note(scope, principal, "end", status))
+
+
+class Replay:
+    """Gives the application the body that was read already, then what the connection says."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> Message:
+        if self._body is None:
+            return await self._receive()
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}
+
+
+def is_read(scope: Scope) -> bool:
+    return scope["method"] in {"GET", "HEAD"}
+
+
+def bearer_token(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() or None if scheme.lower() == "bearer" else None
+
+
+async def read_body(scope: Scope, receive: Receive) -> bytes:
+    """Return the body, never reading past the limit.
+
+    Raises:
+        ProblemError: too large, not JSON, or the caller went away.
+
+    """
+    headers = Headers(scope=scope)
+    limit = strict_json.MAX_BODY_BYTES
+    too_large = ProblemError(413, "too-large", f"the limit is {limit} bytes")
+    declared = headers.get("content-length", "0")
+    if not declared.isdecimal() or int(declared) > limit:
+        raise too_large
+    parts: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ProblemError(400, "invalid", "the caller went away in mid-body")
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise too_large
+        parts.append(part)
+        more = message.get("more_body", False)
+    body = b"".join(parts)
+    if body:
+        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise ProblemError(415, "media-type", "send the body as application/json")
+        try:
+            strict_json.check(body)
+        except strict_json.NotStrictError as error:
+            raise ProblemError(
+                400, "invalid", f"the body is not acceptable JSON: {error}"
+            ) from error
+    return body
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send, refusal: ProblemError) -> None:
+    headers: dict[str, str] = {}
+    if refusal.status == 401:
+        headers["WWW-Authenticate"] = 'Bearer realm="emf-manager"'
+    if refusal.status == 405:
+        headers["Allow"] = ", ".join(methods_at(scope["path"]))
+    if refusal.status in {400, 413}:
+        headers["Connection"] = "close"
+    await problem_response(scope["path"], refusal, headers)(scope, receive, send)
+
+
+def note(
+    scope: Scope, principal: Principal, phase: Literal["begin", "end"], status: int | None = None
+) -> AuditNote:
+    client = scope.get("client")
+    return AuditNote(
+        user=principal.user,
+        method=scope["method"],
+        path=scope["path"],
+        peer=client[0] if client else "local",
+        phase=phase,
+        status=status,
+    )

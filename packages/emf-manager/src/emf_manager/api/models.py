@@ -1,0 +1,313 @@
+"""What the API says and takes: one frozen model for each resource, with examples for OpenAPI."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from emf_manager.authorization import Role
+
+__all__ = [
+    "Action",
+    "Counts",
+    "DataItem",
+    "EnrolmentToken",
+    "EnrolmentTokenRequest",
+    "Event",
+    "Health",
+    "Job",
+    "JobRequest",
+    "JobSummary",
+    "JobTarget",
+    "Me",
+    "NewEnrolmentToken",
+    "NewToken",
+    "Node",
+    "PingAnswer",
+    "PingRequest",
+    "PingResult",
+    "Session",
+    "Token",
+    "TokenRequest",
+    "User",
+    "UserRequest",
+]
+
+NODE = "oss01.example.com"
+MOMENT = "2026-03-01T12:00:00Z"
+
+Seconds = Annotated[float, Field(gt=0, le=366 * 86400, allow_inf_nan=False)]
+NodeSetText = Annotated[
+    str, Field(min_length=1, max_length=65536, examples=["oss[01-16].example.com"])
+]
+UserName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$", examples=["maria"])]
+Age = Annotated[float | None, Field(description="Seconds ago, by the manager's clock.")]
+
+
+class Answer(BaseModel):
+    """Base of what the API says."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Question(BaseModel):
+    """Base of what the API takes: an unknown member is a mistake and is named."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Health(Answer):
+    """Whether the manager serves; says nothing else to strangers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Me(Answer):
+    """Who the token belongs to, and what it may do."""
+
+    user: str = Field(examples=["maria"])
+    role: Role
+    permissions: tuple[str, ...] = Field(examples=[["read", "operate"]])
+
+
+class Node(Answer):
+    """One enrolled node, as the manager knows it now."""
+
+    fqdn: str = Field(examples=[NODE])
+    state: Literal["connected", "silent", "never"] = Field(
+        description="silent: no contact for longer than its lease; never: enrolled, not seen yet."
+    )
+    last_contact: datetime | None = Field(examples=[MOMENT])
+    age_s: Age = None
+    protocol: int | None = Field(default=None, examples=[2])
+    agent_version: str | None = Field(default=None, examples=["0.1.0"])
+    boot_id: str | None = None
+    sessions: dict[str, str] = Field(
+        default_factory=dict, examples=[{"agent": "active", "network": "active"}]
+    )
+
+
+class Session(Answer):
+    """One session of one daemon on one node."""
+
+    node: str = Field(examples=[NODE])
+    daemon: str = Field(examples=["network"])
+    session_id: str
+    state: str = Field(examples=["active"])
+    since: datetime | None = Field(default=None, examples=[MOMENT])
+    sequence: int = Field(examples=[17], description="Number of the last value received.")
+
+
+class DataItem(Answer):
+    """The latest value of one daemon on one node."""
+
+    node: str = Field(examples=[NODE])
+    daemon: str = Field(examples=["network"])
+    session_id: str
+    sequence: int = Field(examples=[17])
+    as_of: datetime = Field(examples=[MOMENT])
+    age_s: float = Field(examples=[3.2])
+    stale: bool = Field(
+        description="The node is silent or the session is over: the value may no longer hold."
+    )
+    value: JsonValue = Field(examples=[{"interfaces": []}])
+
+
+class Action(Answer):
+    """One action of the catalogue: its schemas, and the nodes that have it."""
+
+    name: str = Field(examples=["package_installed"])
+    plugin: str = Field(examples=["packages"])
+    summary: str = Field(examples=["Tell whether a package is installed."])
+    description: str = ""
+    args_schema: dict[str, Any]
+    result_schema: dict[str, Any]
+    timeout_s: float | None = Field(default=None, examples=[30.0])
+    dry_run: bool = False
+    idempotent: bool = False
+    detached: bool = False
+    nodes: str = Field(examples=["oss[01-16].example.com"], description="Folded node set.")
+    node_count: int = Field(examples=[16])
+
+
+class Counts(Answer):
+    """Outcomes of a job: targeted is always the sum of all the others."""
+
+    targeted: int = Field(examples=[16])
+    waiting: int = Field(default=0, description="Not taken by the node yet.")
+    running: int = 0
+    succeeded: int = Field(default=0, examples=[16])
+    failed: int = 0
+    cancelled: int = 0
+    timed_out: int = 0
+    refused: int = 0
+    expired: int = 0
+    unknown: int = 0
+
+
+class JobTarget(Answer):
+    """What became of a job on one node."""
+
+    node: str = Field(examples=[NODE])
+    id: str = Field(description="The id of the action on this node.")
+    state: Literal["queued", "offered", "accepted", "running", "final"]
+    silent: bool = Field(default=False, description="The node is out of contact now.")
+    cancel: str | None = Field(default=None, examples=["asked", "taken", "too_late"])
+    outcome: str | None = Field(default=None, examples=["ok"])
+    result: JsonValue = Field(default=None, examples=[{"Ok": True}])
+    reason: str | None = None
+    seconds: float | None = Field(default=None, examples=[0.12])
+    truncated: bool = False
+    fraction: float | None = None
+    message: str | None = None
+
+
+class JobSummary(Answer):
+    """One job, without its targets."""
+
+    id: str = Field(examples=["01931f6e-6b7a-7c3e-9d50-1f7f4f3c2a10"])
+    action: str = Field(examples=["package_installed"])
+    args: JsonValue = Field(examples=[{"name": "lustre"}])
+    user: str = Field(examples=["maria"])
+    created: datetime = Field(examples=[MOMENT])
+    state: Literal["running", "done"]
+    dry_run: bool = False
+    timeout_s: float | None = None
+    expires: datetime | None = Field(default=None, examples=[MOMENT])
+    counts: Counts
+
+
+class Job(JobSummary):
+    """One job with the outcome on every node."""
+
+    targets: tuple[JobTarget, ...]
+    event: int = Field(
+        default=0, description="Sequence number of the last event this answer includes."
+    )
+
+
+class JobRequest(Question):
+    """Starts an action on a set of nodes."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "nodes": "oss[01-16].example.com",
+                    "action": "package_installed",
+                    "args": {"package": "lustre"},
+                    "timeout_s": 30,
+                }
+            ]
+        }
+    )
+
+    nodes: NodeSetText
+    exclude: NodeSetText | None = None
+    action: Annotated[str, Field(min_length=1, max_length=255)]
+    args: JsonValue = None
+    timeout_s: Seconds | None = Field(default=None, description="How long it may run on a node.")
+    expires_s: Seconds | None = Field(
+        default=None, description="How long a node has to take it; then it is not started."
+    )
+    dry_run: bool = False
+
+
+class PingRequest(Question):
+    """Asks which nodes answer."""
+
+    nodes: NodeSetText
+    exclude: NodeSetText | None = None
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
+
+
+class PingResult(Answer):
+    """One node's answer to a ping."""
+
+    node: str = Field(examples=[NODE])
+    alive: bool
+    seconds: float | None = Field(default=None, examples=[0.004])
+    last_contact: datetime | None = None
+
+
+class PingAnswer(Answer):
+    """Every targeted node, alive or not."""
+
+    results: tuple[PingResult, ...]
+
+
+class Event(Answer):
+    """Something that happened; the sequence has no silent gap."""
+
+    sequence: int = Field(examples=[4711])
+    at: datetime = Field(examples=[MOMENT])
+    kind: str = Field(examples=["job.target"])
+    node: str | None = Field(default=None, examples=[NODE])
+    body: JsonValue = None
+
+
+class User(Answer):
+    """Somebody who may hold tokens."""
+
+    name: str = Field(examples=["maria"])
+    role: Role
+    created: datetime = Field(examples=[MOMENT])
+
+
+class UserRequest(Question):
+    """Creates a user."""
+
+    name: UserName
+    role: Role
+
+
+class Token(Answer):
+    """One API token, without its secret."""
+
+    id: str
+    user: str = Field(examples=["maria"])
+    label: str = ""
+    created: datetime = Field(examples=[MOMENT])
+    expires: datetime | None = None
+    last_used: datetime | None = None
+
+
+class TokenRequest(Question):
+    """Creates an API token for a user."""
+
+    user: UserName
+    label: Annotated[str, Field(max_length=255)] = ""
+    ttl_s: Seconds | None = Field(default=None, description="Valid for ever where absent.")
+
+
+class NewToken(Token):
+    """A token just made; its secret is said once."""
+
+    secret: str = Field(repr=False)
+
+
+class EnrolmentToken(Answer):
+    """One enrolment token, without its secret."""
+
+    id: str
+    created: datetime = Field(examples=[MOMENT])
+    expires: datetime = Field(examples=[MOMENT])
+    uses_left: int = Field(examples=[1])
+    fqdn: str | None = Field(default=None, description="The only name it may enrol, if bound.")
+    created_by: str = ""
+
+
+class EnrolmentTokenRequest(Question):
+    """Creates an enrolment token."""
+
+    uses: Annotated[int, Field(ge=1, le=10000)] = 1
+    ttl_s: Annotated[float, Field(gt=0, le=7 * 86400)] = 3600.0
+    fqdn: Annotated[str, Field(max_length=255)] | None = None
+
+
+class NewEnrolmentToken(EnrolmentToken):
+    """An enrolment token just made; its secret is said once."""
+
+    secret: str = Field(repr=False)

@@ -1,0 +1,85 @@
+"""Paging and freshness: opaque cursors over sorted keys, entity tags, and what they answer."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+from pydantic import BaseModel, Field
+from starlette.requests import Request
+from starlette.responses import Response
+
+from emf_manager.api.problems import FieldFault, ProblemError
+
+__all__ = ["MAX_PAGE", "Page", "decode_cursor", "encode_cursor", "entity_tag", "page", "unchanged"]
+
+MAX_PAGE = 1000
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list; ``next`` is the cursor of the following page, null on the last."""
+
+    items: tuple[T, ...]
+    next: str | None = Field(default=None, examples=[None, "WyJvc3MwMS5leGFtcGxlIl0"])
+
+
+def encode_cursor(key: tuple[str | int, ...]) -> str:
+    """Return the opaque form of the last key of a page."""
+    text = json.dumps(key, separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode_cursor(cursor: str, width: int) -> tuple[str | int, ...]:
+    """Return the key in a cursor of so many parts.
+
+    Raises:
+        ProblemError: this manager did not make it.
+
+    """
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
+        key = json.loads(text)
+    except (binascii.Error, ValueError, RecursionError):
+        key = None
+    if (
+        not isinstance(key, list)
+        or len(key) != width
+        or not all(isinstance(part, str | int) for part in key)
+    ):
+        fault = FieldFault(field="query.cursor", expected="a cursor from 'next'", got="another")
+        raise ProblemError(
+            422, "invalid", "query.cursor: not a cursor of this list", errors=[fault]
+        )
+    return tuple(key)
+
+
+def page(
+    items: Iterable[T], key: Callable[[T], tuple[str, ...]], *, cursor: str | None, limit: int
+) -> tuple[tuple[T, ...], str | None]:
+    """Cut one page out of values held in memory, sorted by their key."""
+    ordered = sorted(items, key=key)
+    if cursor is not None:
+        width = len(key(ordered[0])) if ordered else 1
+        after = decode_cursor(cursor, width)
+        ordered = [item for item in ordered if key(item) > after]
+    cut = tuple(ordered[:limit])
+    return cut, encode_cursor(key(cut[-1])) if len(ordered) > limit else None
+
+
+def entity_tag(*parts: object) -> str:
+    """Return a weak entity tag over what makes an answer differ (ages do not)."""
+    digest = hashlib.sha256(repr(parts).encode()).hexdigest()
+    return f'W/"{digest[:32]}"'
+
+
+def unchanged(request: Request, tag: str) -> Response | None:
+    """Return the 304 where the caller already has this version, else None."""
+    given = request.headers.get("if-none-match", "")
+    if tag in (part.strip() for part in given.split(",")) or given.strip() == "*":
+        return Response(status_code=304, headers={"ETag": tag})
+    return None

@@ -1,0 +1,178 @@
+"""Problems: every error answer of the API, as RFC 9457 problem+json and nothing else."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+__all__ = [
+    "PROBLEM_TYPE",
+    "FieldFault",
+    "Problem",
+    "ProblemError",
+    "install",
+    "problem_response",
+]
+
+logger = logging.getLogger(__name__)
+
+PROBLEM_TYPE = "urn:emf-agent:problem:"
+ECHOED = 80
+"""Characters of a wrong value that are given back."""
+
+
+class FieldFault(BaseModel):
+    """One field that was wrong: which, what belongs there, what was there."""
+
+    model_config = ConfigDict(frozen=True)
+
+    field: str = Field(examples=["body.args.unit"])
+    expected: str = Field(examples=["a string"])
+    got: str = Field(examples=["42"])
+
+
+class Problem(BaseModel):
+    """An error answer (RFC 9457), sent as ``application/problem+json``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str = Field(examples=["urn:emf-agent:problem:invalid"])
+    title: str = Field(examples=["The request does not fit"])
+    status: int = Field(examples=[422])
+    detail: str = Field(examples=["body.args.unit: expected a string, got 42"])
+    instance: str = Field(examples=["/api/v1/jobs"])
+    errors: tuple[FieldFault, ...] = ()
+    suggestions: tuple[str, ...] = Field(
+        default=(), description="Names close to one that was not found."
+    )
+
+
+TITLES = {
+    "invalid": "The request does not fit",
+    "unauthorized": "A valid token is needed",
+    "forbidden": "The token's role does not allow this",
+    "not-found": "There is no such thing",
+    "no-node-matched": "No node matches",
+    "refused": "Refused by policy",
+    "conflict": "It conflicts with what is there",
+    "method": "This method is not allowed here",
+    "too-large": "The body is too large",
+    "media-type": "The body must be JSON",
+    "busy": "The manager cannot take this now",
+    "internal": "The manager failed",
+}
+BY_STATUS = {
+    400: "invalid",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not-found",
+    405: "method",
+    409: "conflict",
+    413: "too-large",
+    415: "media-type",
+    422: "invalid",
+    503: "busy",
+}
+
+
+class ProblemError(Exception):
+    """Raised anywhere below a route to answer with a problem."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        *,
+        errors: Sequence[FieldFault] = (),
+        suggestions: Sequence[str] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.kind = kind
+        self.detail = detail
+        self.errors = tuple(errors)
+        self.suggestions = tuple(suggestions)
+
+
+def problem_response(
+    instance: str, error: ProblemError, headers: Mapping[str, str] | None = None
+) -> Response:
+    """Return the answer for a problem at a path."""
+    body = Problem(
+        type=PROBLEM_TYPE + error.kind,
+        title=TITLES[error.kind],
+        status=error.status,
+        detail=error.detail,
+        instance=instance,
+        errors=error.errors,
+        suggestions=error.suggestions,
+    )
+    return JSONResponse(
+        body.model_dump(mode="json", exclude_defaults=False),
+        status_code=error.status,
+        headers={**(headers or {}), "Cache-Control": "no-store"},
+        media_type="application/problem+json",
+    )
+
+
+def install(app: FastAPI) -> None:
+    """Turn every error of the application into a problem; no exception's text leaves it."""
+
+    async def known(request: Request, error: Exception) -> Response:
+        assert isinstance(error, ProblemError)
+        return problem_response(request.url.path, error)
+
+    async def misfit(request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        faults = tuple(field_fault(fault) for fault in error.errors()[:20])
+        told = "; ".join(f"{f.field}: expected {f.expected}, got {f.got}" for f in faults[:3])
+        return problem_response(request.url.path, ProblemError(422, "invalid", told, errors=faults))
+
+    async def from_router(request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        kind = BY_STATUS.get(error.status_code, "invalid")
+        detail = HTTPStatus(error.status_code).phrase
+        return problem_response(
+            request.url.path, ProblemError(error.status_code, kind, detail), error.headers
+        )
+
+    async def fault(request: Request, error: Exception) -> Response:
+        logger.error("request failed path=%s", request.url.path, exc_info=error)
+        detail = "a fault of the manager, not of the request; its log has the reason"
+        return problem_response(request.url.path, ProblemError(500, "internal", detail))
+
+    app.add_exception_handler(ProblemError, known)
+    app.add_exception_handler(RequestValidationError, misfit)
+    app.add_exception_handler(HTTPException, from_router)
+    app.add_exception_handler(Exception, fault)
+
+
+def field_fault(fault: Mapping[str, Any]) -> FieldFault:
+    """Translate one pydantic error."""
+    missing = fault["type"] == "missing"
+    return FieldFault(
+        field=".".join(map(str, fault["loc"])) or "body",
+        expected="a value" if missing else expectation(str(fault["msg"])),
+        got="nothing" if missing else shorten(fault.get("input")),
+    )
+
+
+def expectation(message: str) -> str:
+    for opening in ("Input should be ", "Value error, ", "Value should "):
+        message = message.removeprefix(opening)
+    return message
+
+
+def shorten(value: object) -> str:
+    """Return at most a line's worth of a wrong value; control characters are escaped."""
+    text = repr(value)
+    return text if len(text) <= ECHOED else text[: ECHOED - 1] + "…"

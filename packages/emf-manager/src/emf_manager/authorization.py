@@ -1,0 +1,116 @@
+"""Who may call what: one table of every route of the operators' API, and one decision over it.
+
+Default deny: a route that is not in the table cannot be reached, whatever the router knows. A
+node's certificate is no credential here; only a user's bearer token is (security requirements
+R15 and R17).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = [
+    "API_PREFIX",
+    "ROLES",
+    "ROUTES",
+    "Permission",
+    "Principal",
+    "Role",
+    "Route",
+    "find_route",
+    "methods_at",
+    "permits",
+]
+
+API_PREFIX = "/api/v1"
+
+Role = Literal["viewer", "operator", "admin"]
+ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
+
+Permission = Literal["public", "read", "operate", "administer"]
+"""``public`` needs no credential; the others are held by roles."""
+
+GRANTED: dict[Role, frozenset[Permission]] = {
+    "viewer": frozenset({"read"}),
+    "operator": frozenset({"read", "operate"}),
+    "admin": frozenset({"read", "operate", "administer"}),
+}
+
+
+@dataclass(frozen=True)
+class Principal:
+    """A verified caller."""
+
+    user: str
+    role: Role
+    token_id: str
+
+
+@dataclass(frozen=True)
+class Route:
+    """One row of the table: a method at a path template, and what it takes to call it."""
+
+    method: str
+    path: str
+    """As the router spells it, with ``{name}`` for a segment, below the API's prefix."""
+    permission: Permission
+
+    def matches(self, path: str) -> bool:
+        """Tell whether a request's path belongs to this row."""
+        pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(API_PREFIX + self.path))
+        return re.fullmatch(pattern, path) is not None
+
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/health", "public"),
+    Route("GET", "/openapi.json", "read"),
+    Route("GET", "/me", "read"),
+    Route("GET", "/nodes", "read"),
+    Route("GET", "/nodes/{fqdn}", "read"),
+    Route("GET", "/sessions", "read"),
+    Route("GET", "/data", "read"),
+    Route("GET", "/data/{fqdn}/{daemon}", "read"),
+    Route("GET", "/actions", "read"),
+    Route("GET", "/actions/{name}", "read"),
+    Route("GET", "/jobs", "read"),
+    Route("POST", "/jobs", "operate"),
+    Route("GET", "/jobs/{job_id}", "read"),
+    Route("POST", "/jobs/{job_id}/cancel", "operate"),
+    Route("POST", "/ping", "operate"),
+    Route("GET", "/events", "read"),
+    Route("GET", "/events/stream", "read"),
+    Route("GET", "/users", "administer"),
+    Route("POST", "/users", "administer"),
+    Route("DELETE", "/users/{name}", "administer"),
+    Route("GET", "/tokens", "administer"),
+    Route("POST", "/tokens", "administer"),
+    Route("DELETE", "/tokens/{token_id}", "administer"),
+    Route("GET", "/enrolment-tokens", "administer"),
+    Route("POST", "/enrolment-tokens", "administer"),
+    Route("DELETE", "/enrolment-tokens/{token_id}", "administer"),
+)
+
+
+def find_route(method: str, path: str) -> Route | None:
+    """Return the row a request falls under, or None: then it is refused."""
+    wanted = "GET" if method == "HEAD" else method
+    return next((row for row in rows_at(path) if row.method == wanted), None)
+
+
+def methods_at(path: str) -> tuple[str, ...]:
+    """Return the methods that the table knows at this path; none for an unknown path."""
+    return tuple(sorted({row.method for row in rows_at(path)}))
+
+
+def permits(principal: Principal | None, permission: Permission) -> bool:
+    """Decide: nothing is allowed that no row grants."""
+    if permission == "public":
+        return True
+    return principal is not None and permission in GRANTED.get(principal.role, frozenset())
+
+
+def rows_at(path: str) -> Iterator[Route]:
+    return (row for row in ROUTES if row.matches(path))

@@ -1,0 +1,197 @@
+"""The door to the manager: the only importer of httpx here; turns its errors into ours."""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from httpx_sse import SSEError, aconnect_sse
+from pydantic import JsonValue
+
+from emf_agent.errors import ConfigurationError, EmfError, ManagerUnreachableError
+from emf_manager.client.connection import Connection
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+__all__ = ["API", "Door", "ProblemAnswerError", "PushedEvent"]
+
+API = "/api/v1"
+SILENCE_S = 45.0
+"""Three heartbeats of the event stream: a stream quiet for longer is broken."""
+
+EXIT_CODES = {"no-node-matched": 4, "refused": 5, "forbidden": 5, "unauthorized": 5, "invalid": 2}
+"""From the kind of a problem to the exit code of the conventions; 1 for all others."""
+
+
+class ProblemAnswerError(EmfError):
+    """The manager answered with a problem."""
+
+    def __init__(self, status: int, problem: Mapping[str, Any]) -> None:
+        self.status = status
+        self.kind = str(problem.get("type", "")).rpartition(":")[2]
+        self.exit_code = EXIT_CODES.get(self.kind, 1)
+        title = problem.get("title") or f"the manager answered with status {status}"
+        detail = problem.get("detail") or ""
+        super().__init__(f"{title}: {detail}" if detail else str(title))
+
+
+@dataclass(frozen=True)
+class PushedEvent:
+    """One message of the event stream; ``kind`` is its SSE event name."""
+
+    id: str
+    kind: str
+    data: JsonValue
+
+
+class Door:
+    """An open connection to one manager; use as an async context."""
+
+    def __init__(
+        self, connection: Connection, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
+        self.url = connection.url
+        verify: ssl.SSLContext | bool = True
+        if transport is None and connection.url.startswith("https:"):
+            verify = trust(connection)
+        self._client = httpx.AsyncClient(
+            base_url=connection.url + API,
+            headers={"Authorization": f"Bearer {connection.token}", "User-Agent": "emf"},
+            transport=transport,
+            verify=verify,
+            timeout=httpx.Timeout(30.0, connect=10.0),
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Door:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._client.__aexit__(kind, error, trace)
+
+    async def get(self, path: str, params: Mapping[str, object] | None = None) -> Any:
+        """Return what is at a path.
+
+        Raises:
+            ProblemAnswerError: the manager said no.
+            ManagerUnreachableError: it did not answer.
+
+        """
+        return await self._ask("GET", path, params=params)
+
+    async def post(
+        self,
+        path: str,
+        body: JsonValue,
+        *,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> Any:
+        """Send a body and return the answer; raises as ``get``."""
+        return await self._ask("POST", path, body=body, headers=headers, timeout_s=timeout_s)
+
+    async def pages(
+        self, path: str, params: Mapping[str, object], *, limit: int | None = None
+    ) -> AsyncGenerator[Any, None]:
+        """Yield the items of a list, page after page; raises as ``get``."""
+        told = 0
+        cursor: str | None = None
+        while True:
+            size = 500 if limit is None else min(500, limit - told)
+            answer = await self.get(path, {**params, "limit": size, "cursor": cursor})
+            for item in answer["items"]:
+                yield item
+                told += 1
+            cursor = answer["next"]
+            if cursor is None or told == limit:
+                return
+
+    @asynccontextmanager
+    async def stream(
+        self, params: Mapping[str, object], last_id: str | None
+    ) -> AsyncIterator[AsyncIterator[PushedEvent]]:
+        """Open the event stream after an event; raises as ``get``, while reading too."""
+        headers = {} if last_id is None else {"Last-Event-ID": last_id}
+        with self._errors():
+            async with aconnect_sse(
+                self._client,
+                "GET",
+                "events/stream",
+                params=present(params),
+                headers=headers,
+                timeout=httpx.Timeout(30.0, read=SILENCE_S),
+            ) as source:
+                if source.response.status_code != 200:
+                    await source.response.aread()
+                    self._raise_for(source.response)
+                yield self._events(source.aiter_sse())
+
+    async def _events(self, source: AsyncIterator[Any]) -> AsyncIterator[PushedEvent]:
+        async for message in source:
+            yield PushedEvent(message.id, message.event, json.loads(message.data or "null"))
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        body: JsonValue = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = 30.0,
+    ) -> Any:
+        with self._errors():
+            answer = await self._client.request(
+                method,
+                path.lstrip("/"),
+                params=present(params or {}),
+                json=body,
+                headers=dict(headers or {}),
+                timeout=httpx.Timeout(timeout_s, connect=10.0),
+            )
+            self._raise_for(answer)
+            return answer.json() if answer.content else None
+
+    def _raise_for(self, answer: httpx.Response) -> None:
+        if answer.is_success:
+            return
+        try:
+            problem = answer.json()
+        except ValueError:
+            problem = None
+        raise ProblemAnswerError(answer.status_code, problem if isinstance(problem, dict) else {})
+
+    @contextmanager
+    def _errors(self) -> Generator[None, None, None]:
+        try:
+            yield
+        except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
+            raise ManagerUnreachableError(self.url, str(error) or type(error).__name__) from error
+        except (SSEError, json.JSONDecodeError, UnicodeDecodeError) as error:
+            why = "what answers there is not an EMF manager"
+            raise ManagerUnreachableError(self.url, why) from error
+
+
+def present(params: Mapping[str, object]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def trust(connection: Connection) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(connection.ca) if connection.ca else None)
+    except (ssl.SSLError, OSError) as error:
+        fault = f"the CA file {connection.ca} holds no certificate that can be read: {error}"
+        raise ConfigurationError([fault]) from error

@@ -1,0 +1,96 @@
+"""Following a job through the event stream: pushed, not polled; re-read after every break."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+
+from emf_agent.errors import ManagerUnreachableError
+from emf_manager.client.door import Door, ProblemAnswerError, PushedEvent
+from emf_manager.client.job_view import JobView, Target
+
+__all__ = ["follow_events", "follow_job"]
+
+ATTEMPTS = 8
+"""Breaks in a row, without one event between them, after which the manager counts as gone."""
+PAUSE_S = 0.25
+MAX_PAUSE_S = 10.0
+SERVER_FAULT = 500
+
+
+async def follow_events(
+    door: Door, params: Mapping[str, object], *, after: int | None
+) -> AsyncGenerator[PushedEvent | None, None]:
+    """Yield events from the stream, and None once back after a break: then re-read what counts.
+
+    Raises:
+        ManagerUnreachableError: it stayed away for too long.
+        ProblemAnswerError: it said no.
+
+    """
+    last_id = None if after is None else str(after)
+    breaks = 0
+    broken = False
+    while True:
+        pause = True
+        try:
+            async with door.stream(params, last_id) as events:
+                if broken:
+                    yield None
+                async for event in events:
+                    last_id = event.id or last_id
+                    if event.kind == "resume":
+                        pause = False
+                        break
+                    breaks = 0
+                    yield event
+        except ManagerUnreachableError:
+            if breaks >= ATTEMPTS:
+                raise
+        except ProblemAnswerError as answer:
+            if answer.status < SERVER_FAULT or breaks >= ATTEMPTS:
+                raise
+        broken = True
+        breaks += 1
+        if pause:
+            jitter = random.uniform(0.5, 1)  # noqa: S311 - spreads retries, guards nothing
+            await anyio.sleep(jitter * min(MAX_PAUSE_S, PAUSE_S * 2**breaks))
+
+
+async def follow_job(door: Door, job_id: str) -> AsyncGenerator[JobView, None]:
+    """Yield the job now and after each change, until its last outcome is known.
+
+    Raises:
+        ManagerUnreachableError: it stayed away for too long; the job itself goes on.
+        ProblemAnswerError: there is no such job, or it may not be read.
+
+    """
+    view = await read_job(door, job_id)
+    yield view
+    if view.done:
+        return
+    async with aclosing(follow_events(door, {"job": job_id}, after=view.event)) as events:
+        async for event in events:
+            if event is None or event.kind in {"gap", "job.done"}:
+                view = await read_job(door, job_id)
+            elif event.kind == "job.target":
+                view = view.with_target(target_of(event.data))
+            else:
+                continue
+            if view.done:
+                view = await read_job(door, job_id)
+            yield view
+            if view.done:
+                return
+
+
+async def read_job(door: Door, job_id: str) -> JobView:
+    return JobView.from_json(await door.get(f"jobs/{job_id}"))
+
+
+def target_of(data: Any) -> Target:
+    return Target.from_json(data["body"])

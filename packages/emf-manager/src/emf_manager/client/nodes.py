@@ -1,0 +1,180 @@
+"""``emf node``, ``session``, ``data``, ``ping``, ``whoami``: what is known of the fleet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import click
+
+from emf_manager.client.output import age, hint, one_line, say_json, table, tidy
+from emf_manager.client.program import Group, as_json, excluded, talks, to_run
+
+if TYPE_CHECKING:
+    from emf_manager.client.door import Door
+
+__all__ = ["data", "node", "ping", "session", "whoami"]
+
+
+@click.group(cls=Group)
+def node() -> None:
+    """Look at nodes."""
+
+
+@node.command("list")
+@click.argument("nodes", metavar="[NODESET]", required=False)
+@excluded
+@click.option("--state", type=click.Choice(["connected", "silent", "never"]))
+@as_json
+@talks
+async def list_nodes(
+    door: Door, nodes: str | None, exclude: str | None, state: str | None, *, json_out: bool
+) -> None:
+    """List the enrolled nodes."""
+    params = {"nodes": nodes, "exclude": exclude, "state": state}
+    found = [each async for each in door.pages("nodes", params)]
+    if json_out:
+        say_json(found)
+        return
+    table(
+        ["node", "state", "contact", "protocol", "version", "sessions"],
+        (
+            [
+                each["fqdn"],
+                each["state"],
+                age(each["age_s"]),
+                each["protocol"],
+                each["agent_version"],
+                session_summary(each["sessions"]),
+            ]
+            for each in found
+        ),
+    )
+
+
+@node.command("show")
+@click.argument("fqdn", metavar="NODE")
+@as_json
+@talks
+async def show_node(door: Door, fqdn: str, *, json_out: bool) -> None:
+    """Show one node: contact, sessions, plugins and their states."""
+    found = await door.get(f"nodes/{quote(fqdn, safe='')}")
+    if json_out:
+        say_json(found)
+        return
+    for key in ("fqdn", "state", "last_contact", "protocol", "agent_version", "boot_id"):
+        click.echo(f"{key + ':':15}{'-' if found[key] is None else one_line(found[key])}")
+    click.echo()
+    table(["daemon", "session"], sorted(found["sessions"].items()))
+    if found.get("plugins"):
+        click.echo()
+        table(
+            ["plugin", "state", "version", "reason"],
+            ([p["name"], p["state"], p["version"], p["reason"]] for p in found["plugins"]),
+        )
+
+
+@click.group(cls=Group)
+def session() -> None:
+    """Look at sessions."""
+
+
+@session.command("list")
+@click.argument("nodes", metavar="[NODESET]", required=False)
+@click.option("--daemon", help="Only sessions of this daemon.")
+@as_json
+@talks
+async def list_sessions(
+    door: Door, nodes: str | None, daemon: str | None, *, json_out: bool
+) -> None:
+    """List the sessions of daemons on nodes."""
+    found = [each async for each in door.pages("sessions", {"nodes": nodes, "daemon": daemon})]
+    if json_out:
+        say_json(found)
+        return
+    table(
+        ["node", "daemon", "state", "values", "session"],
+        (
+            [each["node"], each["daemon"], each["state"], each["sequence"], each["session_id"]]
+            for each in found
+        ),
+    )
+
+
+@click.command()
+@click.argument("fqdn", metavar="NODE")
+@click.argument("daemon")
+@as_json
+@talks
+async def data(door: Door, fqdn: str, daemon: str, *, json_out: bool) -> None:
+    """Show the latest value of DAEMON on NODE, and how old it is."""
+    found = await door.get(f"data/{quote(fqdn, safe='')}/{quote(daemon, safe='')}")
+    if json_out:
+        say_json(found)
+        return
+    mark = "; STALE: the node is silent or the session is over" if found["stale"] else ""
+    hint(f"{found['node']} {found['daemon']}: as of {found['as_of']} ({age(found['age_s'])}){mark}")
+    say_json(found["value"])
+
+
+@click.command()
+@to_run
+@excluded
+@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 60), default=5.0)
+@as_json
+@click.pass_context
+def ping(
+    ctx: click.Context, nodes: str, exclude: str | None, timeout_s: float, *, json_out: bool
+) -> None:
+    """Ask which nodes of NODESET answer now."""
+    answer = ask_ping(nodes, exclude, timeout_s)
+    results = answer["results"]
+    if json_out:
+        say_json(answer)
+    else:
+        report_ping(results)
+    if not results:
+        ctx.exit(4)
+    if not all(each["alive"] for each in results):
+        ctx.exit(3)
+
+
+@talks
+async def ask_ping(door: Door, nodes: str, exclude: str | None, timeout_s: float) -> Any:
+    body: dict[str, Any] = {"nodes": nodes, "exclude": exclude, "timeout_s": timeout_s}
+    return await door.post("ping", body, timeout_s=timeout_s + 30)
+
+
+def report_ping(results: list[dict[str, Any]]) -> None:
+    table(
+        ["node", "answer", "time", "last contact"],
+        (
+            [
+                each["node"],
+                "alive" if each["alive"] else "no answer",
+                "-" if each["seconds"] is None else f"{each['seconds'] * 1000:.1f} ms",
+                each["last_contact"],
+            ]
+            for each in results
+        ),
+    )
+    alive = sum(each["alive"] for each in results)
+    hint(f"{len(results)} targeted = {alive} alive + {len(results) - alive} silent")
+
+
+@click.command()
+@as_json
+@talks
+async def whoami(door: Door, *, json_out: bool) -> None:
+    """Show whose token this is, and what it may do."""
+    found = await door.get("me")
+    if json_out:
+        say_json(found)
+    else:
+        click.echo(tidy(f"{found['user']} ({found['role']}: {', '.join(found['permissions'])})"))
+
+
+def session_summary(sessions: dict[str, str]) -> str:
+    active = sum(state == "active" for state in sessions.values())
+    others = [f"{name}:{state}" for name, state in sorted(sessions.items()) if state != "active"]
+    return " ".join([f"{active} active", *others])
