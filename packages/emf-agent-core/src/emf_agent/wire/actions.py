@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue, TypeAdapter, ValidationError
+from pydantic import Field, JsonValue, Strict, TypeAdapter, ValidationError
 
 from emf_agent.errors import ProtocolError
 from emf_agent.wire.encoding import Extension, Name, Ok, Result, WireModel, explain
@@ -97,7 +97,7 @@ class ActionProgress(WireModel):
     fraction: float | None = Extension
     """0 to 1, or absent where it cannot be told."""
     message: str | None = Extension
-    log: tuple[str, ...] | None = Extension
+    log: Annotated[tuple[str, ...], Strict(strict=False)] | None = Extension
 
 
 class CancelState(WireModel):

@@ -24,8 +24,6 @@ __all__ = [
     "parse_time",
 ]
 
-TIME_FORM = "%Y-%m-%dT%H:%M:%S.%f+00:00Z"
-
 Unsigned64 = Annotated[int, Field(ge=0, lt=2**64)]
 Name = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -99,7 +97,8 @@ def format_time(moment: datetime) -> str:
 
     The form has an offset and a Z, which is not valid ISO 8601; peers compare it as a string only.
     """
-    return moment.astimezone(timezone.utc).strftime(TIME_FORM)
+    utc = moment.astimezone(timezone.utc).replace(tzinfo=None)
+    return utc.isoformat(timespec="microseconds") + "+00:00Z"
 
 
 def parse_time(text: str) -> datetime | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+from pydantic import ConfigDict
+
 from emf_agent.wire.encoding import Extension, Name, WireModel
 
 __all__ = [
@@ -30,7 +32,13 @@ PluginState = Literal[
 ]
 
 
-class PluginReport(WireModel):
+class ReportModel(WireModel):
+    """Read from a DATA body that is JSON already, where an array stands for a tuple."""
+
+    model_config = ConfigDict(strict=False)
+
+
+class PluginReport(ReportModel):
     """One entry point that was found or expected: its state, and the reason for it."""
 
     name: Name
@@ -42,7 +50,7 @@ class PluginReport(WireModel):
     daemons: tuple[str, ...] = ()
 
 
-class ActionDescription(WireModel):
+class ActionDescription(ReportModel):
     """One action of the catalogue, as JSON Schema (draft 2020-12)."""
 
     name: Name
@@ -58,7 +66,7 @@ class ActionDescription(WireModel):
     detached: bool = False
 
 
-class DaemonDescription(WireModel):
+class DaemonDescription(ReportModel):
     """One daemon of the catalogue."""
 
     name: Name
@@ -71,7 +79,7 @@ class DaemonDescription(WireModel):
     delivery: Literal["latest", "every"]
 
 
-class DaemonHealth(WireModel):
+class DaemonHealth(ReportModel):
     """How one daemon fares."""
 
     name: Name
@@ -87,7 +95,7 @@ class DaemonHealth(WireModel):
     failures: int = 0
 
 
-class Health(WireModel):
+class Health(ReportModel):
     """How the agent as a whole fares."""
 
     daemons: tuple[DaemonHealth, ...]
@@ -101,14 +109,14 @@ class Health(WireModel):
     """How commands are contained: ``cgroup`` or ``processes``."""
 
 
-class CertificateReport(WireModel):
+class CertificateReport(ReportModel):
     """The node's certificate."""
 
     subject: str
     days_left: float
 
 
-class AgentReport(WireModel):
+class AgentReport(ReportModel):
     """The whole payload."""
 
     version: str
