@@ -110,7 +110,8 @@ class Action(Generic[P, R]):
             hint = self._hints.get(one.name, Any)
             needed = one.default is inspect.Parameter.empty
             fields[one.name] = Required[hint] if needed else NotRequired[hint]
-        shape: Any = TypedDict(f"{self.name} arguments", fields)  # type: ignore[misc]
+        define: Any = TypedDict  # a shape known at run time only is beyond the type checker
+        shape = define(f"{self.name} arguments", fields)
         return TypeAdapter(with_config(ConfigDict(strict=True, extra="ignore"))(shape))
 
     @cached_property
@@ -215,6 +216,12 @@ class Action(Generic[P, R]):
         except ValidationError as error:
             faults = [fault_of(one, self.secrets) for one in error.errors()]
             raise ArgumentsError(self.name, faults) from None
+
+    def with_context(self, bound: Mapping[str, Any], context: ActionContext) -> dict[str, Any]:
+        """Return the keyword arguments of a call, with the context where it is wanted."""
+        if self.context_parameter is None:
+            return dict(bound)
+        return {**bound, self.context_parameter: context}
 
     def unknown_names(self, args: JsonValue) -> tuple[str, ...]:
         """Return the names in an object of arguments that are no parameter."""

@@ -103,9 +103,9 @@ class Daemon:
         """
 
     async def receive(self, body: JsonValue) -> Payload:  # noqa: ARG002 - for overriding
-        """Handle a message of the manager; the value is sent as ``{"Ok": value}``.
+        """Handle a message of the manager; a value is sent as ``{"Ok": value}``, ``None`` is not.
 
-        An exception is sent as ``{"Err": text}``; the session lives on.
+        An exception is sent as ``{"Err": text}``; the session lives on. Has ``start_deadline_s``.
         """
         raise DaemonError(f"{self.name} takes no messages")
 

@@ -1,0 +1,112 @@
+"""The door to TLS: the one place that makes an SSLContext, and pins an unknown authority.
+
+Both directions are always verified; there is no switch that turns it off (security requirement R7).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+from pathlib import Path
+
+from emf_agent.errors import ConfigurationError, ManagerUnreachableError
+
+__all__ = ["authority_context", "client_context", "fetch_authority", "subject_name"]
+
+
+def client_context(authority: Path, certificate: Path, key: Path) -> ssl.SSLContext:
+    """Return the context of an enrolled agent: its certificate, and the one authority it trusts.
+
+    Raises:
+        ConfigurationError: a file is missing or is not what it should be.
+
+    """
+    try:
+        context = verifying_context(authority.read_text())
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise ConfigurationError([f"{authority}: not a usable CA certificate: {error}"]) from error
+    try:
+        context.load_cert_chain(certificate, key)
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise ConfigurationError(
+            [f"{certificate}, {key}: no usable certificate and key: {error}; enrol again"]
+        ) from error
+    return context
+
+
+def authority_context(authority_pem: str) -> ssl.SSLContext:
+    """Return a context without a certificate of our own, for enrolling."""
+    return verifying_context(authority_pem)
+
+
+def verifying_context(authority_pem: str) -> ssl.SSLContext:
+    """Return a client context that trusts this one authority; certifi's bundle is never loaded."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.load_verify_locations(cadata=authority_pem)
+    return context
+
+
+def fetch_authority(host: str, port: int, sha256: str, *, timeout_s: float = 10.0) -> str:
+    """Return the PEM of the authority with this fingerprint, as the server at ``host`` shows it.
+
+    Only a handshake is made and nothing is sent: a server that cannot show a certificate with the
+    fingerprint learns nothing (security requirement R9). What is returned is then trusted by a
+    second, fully verified connection. This is the only context that does not verify a chain: the
+    fingerprint stands in for it.
+
+    Raises:
+        ManagerUnreachableError: no connection, no TLS, or no such certificate in the chain.
+
+    """
+    where = f"https://{host}:{port}"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        with (
+            socket.create_connection((host, port), timeout=timeout_s) as plain,
+            context.wrap_socket(plain, server_hostname=host) as secured,
+        ):
+            chain = peer_chain(secured)
+    except (OSError, ValueError) as error:
+        raise ManagerUnreachableError(where, str(error) or type(error).__name__) from error
+    for certificate in chain:
+        if hashlib.sha256(certificate).hexdigest() == sha256:
+            return ssl.DER_cert_to_PEM_cert(certificate)
+    raise ManagerUnreachableError(
+        where, "it is not the manager that issued the token: its authority's fingerprint differs"
+    )
+
+
+def peer_chain(secured: ssl.SSLSocket) -> list[bytes]:
+    """Return the certificates the peer sent, in DER; public from Python 3.13 on."""
+    public = getattr(secured, "get_unverified_chain", None)
+    if public is not None:
+        return [bytes(certificate) for certificate in public()]
+    inner = getattr(secured, "_sslobj", None)
+    if inner is None:
+        return []
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in inner.get_unverified_chain()]
+
+
+def subject_name(certificate: Path) -> tuple[str, float]:
+    """Return the common name of a certificate, and when it ends (seconds since the epoch).
+
+    Raises:
+        ConfigurationError: the file holds no certificate.
+
+    """
+    decode = getattr(ssl, "_ssl")._test_decode_cert  # noqa: B009 - stdlib's only parser without a peer
+    try:
+        fields = decode(str(certificate))
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise ConfigurationError([f"{certificate}: not a certificate: {error}"]) from error
+    names = [
+        value for part in fields.get("subject", ()) for key, value in part if key == "commonName"
+    ]
+    if not names:
+        raise ConfigurationError([f"{certificate}: the subject has no common name; enrol again"])
+    return str(names[0]), float(ssl.cert_time_to_seconds(fields["notAfter"]))

@@ -1,0 +1,212 @@
+"""The door to the manager: post an envelope, hang on a poll. The only room that knows httpx.
+
+Errors of the library, of TLS and of the socket become ours; a refused client certificate can come
+out as a bare ``ssl.SSLError``, hence all three. Bodies are bounded while they are read.
+"""
+
+from __future__ import annotations
+
+import gzip
+import ssl
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from emf_agent.errors import ManagerRefusedError, ManagerUnreachableError, ProtocolError
+from emf_agent.wire import (
+    ENROL_PATH,
+    MAX_MESSAGE_BYTES,
+    MESSAGE_PATH,
+    PROTOCOL,
+    PROTOCOL_HEADER,
+    EnrolAnswer,
+    EnrolRequest,
+    Envelope,
+    EnvelopeAnswer,
+    ReceivedMessages,
+    parse_envelope_answer,
+    parse_manager_messages,
+)
+
+__all__ = ["PollQuery", "Polled", "Posted", "Transport", "enrol", "open_transport"]
+
+GZIP_FROM_BYTES = 16 * 1024
+REASON_BYTES = 2000
+
+
+@dataclass(frozen=True)
+class Posted:
+    """How a POST was taken: the protocol the manager speaks, and its answer where it gave one."""
+
+    protocol: int
+    answer: EnvelopeAnswer | None
+
+
+@dataclass(frozen=True)
+class Polled:
+    """What a GET brought."""
+
+    protocol: int
+    received: ReceivedMessages
+
+
+@dataclass(frozen=True)
+class PollQuery:
+    """What a GET says: which process asks, and up to where it has taken messages."""
+
+    server_boot_time: str
+    client_start_time: str
+    epoch: int | None = None
+    acknowledged: int | None = None
+
+    def parameters(self) -> dict[str, str]:
+        """Return the query of the GET; an ancestor ignores what it does not know."""
+        given = {
+            "server_boot_time": self.server_boot_time,
+            "client_start_time": self.client_start_time,
+        }
+        if self.epoch is not None and self.acknowledged is not None:
+            given |= {"epoch": str(self.epoch), "ack": str(self.acknowledged)}
+        return given
+
+
+class Transport:
+    """One manager, two connections: one hangs on the poll, one posts."""
+
+    def __init__(self, client: httpx.AsyncClient, manager_url: str) -> None:
+        self._client = client
+        self._url = manager_url.rstrip("/") + MESSAGE_PATH
+
+    async def post(self, envelope: Envelope, *, compress: bool, timeout_s: float) -> Posted:
+        """Deliver an envelope.
+
+        Raises:
+            ManagerUnreachableError: no answer; the envelope may or may not have arrived.
+            ManagerRefusedError: an error status.
+
+        """
+        body = envelope.to_bytes()
+        headers = {PROTOCOL_HEADER: str(PROTOCOL), "Content-Type": "application/json"}
+        if compress and len(body) >= GZIP_FROM_BYTES:
+            body = gzip.compress(body, compresslevel=1)
+            headers["Content-Encoding"] = "gzip"
+        with manager_errors(self._url):
+            async with self._client.stream(
+                "POST", self._url, content=body, headers=headers, timeout=timeout_s
+            ) as response:
+                content = await read_bounded(response)
+                refuse_errors(response, content)
+        spoken = protocol_of(response)
+        if spoken < PROTOCOL or not content:
+            return Posted(spoken, None)
+        return Posted(spoken, parse_envelope_answer(content))
+
+    async def poll(self, query: PollQuery, *, timeout_s: float) -> Polled:
+        """Hang until the manager has something to say, or its patience is over.
+
+        Raises:
+            ManagerUnreachableError: no answer.
+            ManagerRefusedError: an error status.
+            ProtocolError: an answer that is not a list of messages.
+
+        """
+        with manager_errors(self._url):
+            async with self._client.stream(
+                "GET",
+                self._url,
+                params=query.parameters(),
+                headers={PROTOCOL_HEADER: str(PROTOCOL)},
+                timeout=httpx.Timeout(timeout_s, connect=10.0),
+            ) as response:
+                content = await read_bounded(response)
+                refuse_errors(response, content)
+        return Polled(protocol_of(response), parse_manager_messages(content))
+
+
+@asynccontextmanager
+async def open_transport(manager_url: str, context: ssl.SSLContext) -> AsyncGenerator[Transport]:
+    """Open the door; it closes its connections on leaving."""
+    async with new_client(context) as client:
+        yield Transport(client, manager_url)
+
+
+def new_client(context: ssl.SSLContext) -> httpx.AsyncClient:
+    """Return a client that trusts the context alone; it follows nothing and reads no environment."""
+    return httpx.AsyncClient(
+        verify=context,
+        trust_env=False,
+        follow_redirects=False,
+        limits=httpx.Limits(max_connections=4, keepalive_expiry=90.0),
+    )
+
+
+async def enrol(
+    manager_url: str, context: ssl.SSLContext, request: EnrolRequest, *, timeout_s: float = 30.0
+) -> EnrolAnswer:
+    """Exchange a token and a CSR for a certificate.
+
+    Raises:
+        ManagerUnreachableError, ManagerRefusedError, ProtocolError: as for a post.
+
+    """
+    url = manager_url.rstrip("/") + ENROL_PATH
+    with manager_errors(url):
+        async with (
+            new_client(context) as client,
+            client.stream(
+                "POST",
+                url,
+                content=request.to_bytes(),
+                headers={PROTOCOL_HEADER: str(PROTOCOL), "Content-Type": "application/json"},
+                timeout=timeout_s,
+            ) as response,
+        ):
+            content = await read_bounded(response)
+            refuse_errors(response, content)
+    try:
+        return EnrolAnswer.model_validate_json(content)
+    except ValueError as error:
+        raise ProtocolError(f"{url}: the answer is no certificate") from error
+
+
+@contextmanager
+def manager_errors(url: str) -> Generator[None]:
+    """Turn the library's errors into ours, keeping the cause."""
+    try:
+        yield
+    except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
+        raise ManagerUnreachableError(url, str(error) or type(error).__name__) from error
+
+
+async def read_bounded(response: httpx.Response) -> bytes:
+    """Read a body of at most 8 MiB.
+
+    Raises:
+        ProtocolError: there is more.
+
+    """
+    content = bytearray()
+    async for chunk in response.aiter_bytes():
+        content += chunk
+        if len(content) > MAX_MESSAGE_BYTES:
+            raise ProtocolError(f"{response.url}: an answer of more than {MAX_MESSAGE_BYTES} bytes")
+    return bytes(content)
+
+
+def refuse_errors(response: httpx.Response, content: bytes) -> None:
+    """Raise for any status but a success."""
+    if not response.is_success:
+        why = content[:REASON_BYTES].decode("utf-8", "replace").strip() or response.reason_phrase
+        raise ManagerRefusedError(
+            str(response.url.copy_with(query=None)), response.status_code, why
+        )
+
+
+def protocol_of(response: httpx.Response) -> int:
+    """Return the protocol the manager speaks; 1, the ancestor's, where it does not say."""
+    try:
+        return int(response.headers.get(PROTOCOL_HEADER, "1"))
+    except ValueError:
+        return 1
