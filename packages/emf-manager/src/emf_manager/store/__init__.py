@@ -1,0 +1,1 @@
+"""Where the manager keeps what it must not lose: one narrow interface over SQL."""
