@@ -96,8 +96,7 @@ ROUTES: tuple[Route, ...] = (
 
 def find_route(method: str, path: str) -> Route | None:
     """Return the row a request falls under, or None: then it is refused."""
-    wanted = "GET" if method == "HEAD" else method
-    return next((row for row in rows_at(path) if row.method == wanted), None)
+    return next((row for row in rows_at(path) if row.method == method), None)
 
 
 def methods_at(path: str) -> tuple[str, ...]:

@@ -134,7 +134,7 @@ class Replay:
 
 
 def is_read(scope: Scope) -> bool:
-    return scope["method"] in {"GET", "HEAD"}
+    return bool(scope["method"] == "GET")
 
 
 def bearer_token(headers: Headers) -> str | None:

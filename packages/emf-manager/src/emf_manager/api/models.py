@@ -11,6 +11,7 @@ from emf_manager.authorization import Role
 
 __all__ = [
     "Action",
+    "ActionVariant",
     "Counts",
     "DataItem",
     "EnrolmentToken",
@@ -25,9 +26,11 @@ __all__ = [
     "NewEnrolmentToken",
     "NewToken",
     "Node",
+    "NodeDetail",
     "PingAnswer",
     "PingRequest",
     "PingResult",
+    "Plugin",
     "Session",
     "Token",
     "TokenRequest",
@@ -79,14 +82,32 @@ class Node(Answer):
     state: Literal["connected", "silent", "never"] = Field(
         description="silent: no contact for longer than its lease; never: enrolled, not seen yet."
     )
+    reason: str | None = Field(default=None, description="Why it is silent.")
     last_contact: datetime | None = Field(examples=[MOMENT])
     age_s: Age = None
     protocol: int | None = Field(default=None, examples=[2])
     agent_version: str | None = Field(default=None, examples=["0.1.0"])
     boot_id: str | None = None
+    mode: str | None = Field(default=None, examples=["allowlist"])
     sessions: dict[str, str] = Field(
         default_factory=dict, examples=[{"agent": "active", "network": "active"}]
     )
+
+
+class Plugin(Answer):
+    """One plugin of a node, as its agent reports it."""
+
+    name: str = Field(examples=["host"])
+    distribution: str | None = Field(default=None, examples=["emf-plugins-host"])
+    version: str | None = Field(default=None, examples=["0.1.0"])
+    state: str = Field(examples=["loaded"])
+    reason: str | None = None
+
+
+class NodeDetail(Node):
+    """One node with what its agent reports of itself."""
+
+    plugins: tuple[Plugin, ...] = ()
 
 
 class Session(Answer):
@@ -115,6 +136,14 @@ class DataItem(Answer):
     value: JsonValue = Field(examples=[{"interfaces": []}])
 
 
+class ActionVariant(Answer):
+    """The form an action has on some nodes, where nodes disagree."""
+
+    nodes: str = Field(examples=["oss[15-16].example.com"])
+    args_schema: dict[str, Any]
+    result_schema: dict[str, Any]
+
+
 class Action(Answer):
     """One action of the catalogue: its schemas, and the nodes that have it."""
 
@@ -130,14 +159,19 @@ class Action(Answer):
     detached: bool = False
     nodes: str = Field(examples=["oss[01-16].example.com"], description="Folded node set.")
     node_count: int = Field(examples=[16])
+    variants: tuple[ActionVariant, ...] = Field(
+        default=(), description="Other forms that fewer of these nodes have."
+    )
 
 
 class Counts(Answer):
     """Outcomes of a job: targeted is always the sum of all the others."""
 
     targeted: int = Field(examples=[16])
-    waiting: int = Field(default=0, description="Not taken by the node yet.")
-    running: int = 0
+    queued: int = Field(default=0, description="Not handed to the node yet.")
+    offered: int = Field(default=0, description="Handed out, not confirmed.")
+    accepted: int = Field(default=0, description="In the node's journal, not started.")
+    started: int = 0
     succeeded: int = Field(default=0, examples=[16])
     failed: int = 0
     cancelled: int = 0
@@ -151,8 +185,8 @@ class JobTarget(Answer):
     """What became of a job on one node."""
 
     node: str = Field(examples=[NODE])
-    id: str = Field(description="The id of the action on this node.")
-    state: Literal["queued", "offered", "accepted", "running", "final"]
+    action_id: str = Field(description="The id of the action on this node.")
+    state: Literal["queued", "offered", "accepted", "started", "final"]
     silent: bool = Field(default=False, description="The node is out of contact now.")
     cancel: str | None = Field(default=None, examples=["asked", "taken", "too_late"])
     outcome: str | None = Field(default=None, examples=["ok"])
@@ -245,6 +279,7 @@ class Event(Answer):
     at: datetime = Field(examples=[MOMENT])
     kind: str = Field(examples=["job.target"])
     node: str | None = Field(default=None, examples=[NODE])
+    job: str | None = None
     body: JsonValue = None
 
 
@@ -271,6 +306,7 @@ class Token(Answer):
     label: str = ""
     created: datetime = Field(examples=[MOMENT])
     expires: datetime | None = None
+    revoked: datetime | None = None
     last_used: datetime | None = None
 
 
@@ -292,19 +328,27 @@ class EnrolmentToken(Answer):
     """One enrolment token, without its secret."""
 
     id: str
+    nodes: str = Field(examples=["oss[01-16].example.com"], description="Names that may enrol.")
+    role: str | None = Field(default=None, examples=["oss"])
+    uses: int = Field(examples=[16])
+    uses_left: int = Field(examples=[16])
     created: datetime = Field(examples=[MOMENT])
     expires: datetime = Field(examples=[MOMENT])
-    uses_left: int = Field(examples=[1])
-    fqdn: str | None = Field(default=None, description="The only name it may enrol, if bound.")
-    created_by: str = ""
+    created_by: str = Field(default="", examples=["maria"])
+    replace: bool = False
+    revoked: datetime | None = None
 
 
 class EnrolmentTokenRequest(Question):
     """Creates an enrolment token."""
 
+    nodes: NodeSetText = Field(default="*", description="Names that may enrol; wildcards too.")
+    role: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,31}$")] | None = None
     uses: Annotated[int, Field(ge=1, le=10000)] = 1
     ttl_s: Annotated[float, Field(gt=0, le=7 * 86400)] = 3600.0
-    fqdn: Annotated[str, Field(max_length=255)] | None = None
+    replace: bool = Field(
+        default=False, description="May take over a name that has a live certificate."
+    )
 
 
 class NewEnrolmentToken(EnrolmentToken):

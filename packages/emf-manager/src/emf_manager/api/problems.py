@@ -13,7 +13,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
+from emf_agent.errors import EmfError, RefusedError, UsageError
+from emf_manager import views as v
+
 __all__ = [
+    "MEDIA_TYPE",
     "PROBLEM_TYPE",
     "FieldFault",
     "Problem",
@@ -25,6 +29,7 @@ __all__ = [
 logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "urn:emf-agent:problem:"
+MEDIA_TYPE = "application/problem+json"
 ECHOED = 80
 """Characters of a wrong value that are given back."""
 
@@ -55,6 +60,7 @@ class Problem(BaseModel):
     )
 
 
+EXPECTED = {"missing": "a value", "extra_forbidden": "nothing: there is no such field"}
 TITLES = {
     "invalid": "The request does not fit",
     "unauthorized": "A valid token is needed",
@@ -120,7 +126,7 @@ def problem_response(
         body.model_dump(mode="json", exclude_defaults=False),
         status_code=error.status,
         headers={**(headers or {}), "Cache-Control": "no-store"},
-        media_type="application/problem+json",
+        media_type=MEDIA_TYPE,
     )
 
 
@@ -145,23 +151,49 @@ def install(app: FastAPI) -> None:
             request.url.path, ProblemError(error.status_code, kind, detail), error.headers
         )
 
-    async def fault(request: Request, error: Exception) -> Response:
-        logger.error("request failed path=%s", request.url.path, exc_info=error)
+    async def fault(request: Request, _: Exception) -> Response:
         detail = "a fault of the manager, not of the request; its log has the reason"
         return problem_response(request.url.path, ProblemError(500, "internal", detail))
 
+    async def ours(request: Request, error: Exception) -> Response:
+        assert isinstance(error, EmfError)
+        return problem_response(request.url.path, from_error(error))
+
     app.add_exception_handler(ProblemError, known)
+    app.add_exception_handler(EmfError, ours)
     app.add_exception_handler(RequestValidationError, misfit)
     app.add_exception_handler(HTTPException, from_router)
     app.add_exception_handler(Exception, fault)
 
 
+def from_error(error: EmfError) -> ProblemError:
+    """Return the problem for what the engine says no to; its texts are made for callers."""
+    match error:
+        case v.NotFoundError():
+            return ProblemError(404, "not-found", str(error))
+        case v.ArgumentsError():
+            fault = FieldFault(field=error.field, expected=error.expected, got=error.got)
+            return ProblemError(422, "invalid", str(error), errors=[fault])
+        case v.UnknownActionError():
+            return ProblemError(422, "invalid", str(error), suggestions=error.close)
+        case v.ConflictError():
+            return ProblemError(409, "conflict", str(error))
+        case RefusedError():
+            return ProblemError(403, "refused", str(error))
+        case UsageError():
+            return ProblemError(422, "invalid", str(error))
+        case _:
+            logger.error("request failed kind=%s reason=%s", type(error).__name__, error)
+            return ProblemError(503, "busy", "the manager cannot take this now; its log has why")
+
+
 def field_fault(fault: Mapping[str, Any]) -> FieldFault:
     """Translate one pydantic error."""
     missing = fault["type"] == "missing"
+    expected = EXPECTED.get(fault["type"]) or expectation(str(fault["msg"]))
     return FieldFault(
         field=".".join(map(str, fault["loc"])) or "body",
-        expected="a value" if missing else expectation(str(fault["msg"])),
+        expected=expected,
         got="nothing" if missing else shorten(fault.get("input")),
     )
 

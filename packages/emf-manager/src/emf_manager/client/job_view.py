@@ -9,6 +9,7 @@ from typing import Any
 
 __all__ = ["COUNTS", "Answer", "JobView", "Target"]
 
+OPEN_STATES = ("queued", "offered", "accepted", "started")
 COUNTS = {
     "ok": "succeeded",
     "failed": "failed",
@@ -121,13 +122,13 @@ class JobView:
 
     def counts(self) -> dict[str, int]:
         """Return the counts; ``targeted`` is the sum of all the others."""
-        told = dict.fromkeys(["targeted", "waiting", "running", *COUNTS.values()], 0)
+        told = dict.fromkeys(["targeted", *OPEN_STATES, *COUNTS.values()], 0)
         told["targeted"] = len(self.targets)
         for target in self.targets.values():
             if target.outcome is not None:
                 told[COUNTS.get(target.outcome, "unknown")] += 1
             else:
-                told["running" if target.state == "running" else "waiting"] += 1
+                told[target.state if target.state in OPEN_STATES else "queued"] += 1
         return told
 
     def answers(self) -> tuple[Answer, ...]:

@@ -93,13 +93,13 @@ def job() -> None:
 
 
 @job.command("list")
-@click.option("--state", type=click.Choice(["running", "done"]))
+@click.option("--user", help="Only jobs of this user.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @as_json
 @talks
-async def list_jobs(door: Door, state: str | None, limit: int, *, json_out: bool) -> None:
+async def list_jobs(door: Door, user: str | None, limit: int, *, json_out: bool) -> None:
     """List jobs, the newest first."""
-    found = [each async for each in door.pages("jobs", {"state": state}, limit=limit)]
+    found = [each async for each in door.pages("jobs", {"user": user}, limit=limit)]
     if json_out:
         say_json(found)
         return

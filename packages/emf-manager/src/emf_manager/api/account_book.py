@@ -1,0 +1,180 @@
+"""Accounts over the store: who a token belongs to, users, tokens, and the audit trail of writes."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from emf_manager.api import models as m
+from emf_manager.api.guard import AuditNote
+from emf_manager.api.translate import certain, moment
+from emf_manager.authorization import Principal
+from emf_manager.records import ApiToken, EnrolmentGrant, NewAudit, User, hash_secret
+from emf_manager.store.interface import Store
+
+__all__ = ["AccountBook", "MakeGrant", "new_api_token"]
+
+NOTED_EVERY_S = 60.0
+"""How often the last use of one token is written down."""
+
+
+class MakeGrant(Protocol):
+    """Makes an enrolment token: the text to hand out, which is kept nowhere, and its grant."""
+
+    def __call__(
+        self, request: m.EnrolmentTokenRequest, *, created_by: str, now: float
+    ) -> Awaitable[tuple[str, EnrolmentGrant]]:
+        """Return both; the grant is not stored yet."""
+        ...
+
+
+def new_api_token(
+    user: str, *, now: float, label: str = "", ttl_s: float | None = None
+) -> tuple[str, ApiToken]:
+    """Return a fresh secret of 256 bits, and the record that keeps its hash only."""
+    secret = f"emf_{secrets.token_urlsafe(32)}"
+    record = ApiToken(
+        id=uuid.uuid4().hex[:12],
+        secret_sha256=hash_secret(secret),
+        user=user,
+        created=now,
+        label=label,
+        expires=None if ttl_s is None else now + ttl_s,
+    )
+    return secret, record
+
+
+class AccountBook:
+    """The API's accounts, kept in the store."""
+
+    def __init__(
+        self, store: Store, make_grant: MakeGrant, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._make_grant = make_grant
+        self._now = now
+        self._noted: dict[str, float] = {}
+
+    async def authenticate(self, token: str) -> Principal | None:
+        """Return whose token this is; the store compares hashes, so timing tells nothing."""
+        now = self._now()
+        found = await self._store.find_token(hash_secret(token), now=now)
+        if found is None:
+            return None
+        record, user = found
+        if now - self._noted.get(record.id, 0.0) >= NOTED_EVERY_S:
+            self._noted[record.id] = now
+            await self._store.touch_tokens({record.id: now})
+        return Principal(user.name, user.role, record.id)
+
+    async def audit(self, note: AuditNote) -> None:
+        """Keep a record of a write: one line when it begins, one when it has ended."""
+        await self._store.audit(
+            NewAudit(
+                at=self._now(),
+                actor=f"user:{note.user}",
+                what=f"{note.method} {note.path}",
+                outcome="begun" if note.phase == "begin" else str(note.status),
+                detail={"peer": note.peer},
+            )
+        )
+
+    async def users(self) -> Sequence[m.User]:
+        """Return every user."""
+        return tuple(user_model(user) for user in await self._store.users())
+
+    async def create_user(self, principal: Principal, request: m.UserRequest) -> m.User | None:
+        """Create a user; None where the name is taken."""
+        user = User(name=request.name, role=request.role, created=self._now())
+        line = self._line(principal, "create user", request.name, {"role": request.role})
+        return user_model(user) if await self._store.add_user(user, audit=line) else None
+
+    async def delete_user(self, principal: Principal, name: str) -> bool:
+        """Delete a user and every token of theirs."""
+        return await self._store.delete_user(name, audit=self._line(principal, "delete user", name))
+
+    async def tokens(self) -> Sequence[m.Token]:
+        """Return every API token, without secrets."""
+        return tuple(m.Token(**token_members(token)) for token in await self._store.tokens())
+
+    async def create_token(
+        self, principal: Principal, request: m.TokenRequest
+    ) -> m.NewToken | None:
+        """Create a token; None where the user does not exist."""
+        secret, record = new_api_token(
+            request.user, now=self._now(), label=request.label, ttl_s=request.ttl_s
+        )
+        line = self._line(principal, "create token", request.user, {"token": record.id})
+        if not await self._store.add_token(record, audit=line):
+            return None
+        return m.NewToken(**token_members(record), secret=secret)
+
+    async def revoke_token(self, principal: Principal, token_id: str) -> bool:
+        """Revoke a token; False where there is none."""
+        line = self._line(principal, "revoke token", token_id)
+        return await self._store.revoke_token(token_id, at=self._now(), audit=line)
+
+    async def enrolment_tokens(self) -> Sequence[m.EnrolmentToken]:
+        """Return every enrolment token, without secrets."""
+        grants = await self._store.grants()
+        return tuple(m.EnrolmentToken(**grant_members(grant)) for grant in grants)
+
+    async def create_enrolment_token(
+        self, principal: Principal, request: m.EnrolmentTokenRequest
+    ) -> m.NewEnrolmentToken:
+        """Create an enrolment token."""
+        secret, grant = await self._make_grant(request, created_by=principal.user, now=self._now())
+        line = self._line(principal, "create enrolment token", grant.id, {"nodes": grant.pattern})
+        await self._store.add_grant(grant, audit=line)
+        return m.NewEnrolmentToken(**grant_members(grant), secret=secret)
+
+    async def revoke_enrolment_token(self, principal: Principal, token_id: str) -> bool:
+        """Revoke an enrolment token; False where there is none."""
+        line = self._line(principal, "revoke enrolment token", token_id)
+        return await self._store.revoke_grant(token_id, at=self._now(), audit=line)
+
+    def _line(
+        self, principal: Principal, what: str, subject: str, detail: dict[str, str] | None = None
+    ) -> NewAudit:
+        more = {**(detail or {}), "by_token": principal.token_id}
+        return NewAudit(
+            at=self._now(),
+            actor=f"user:{principal.user}",
+            what=what,
+            subject=subject,
+            detail=dict(more),
+        )
+
+
+def user_model(user: User) -> m.User:
+    return m.User(name=user.name, role=user.role, created=certain(user.created))
+
+
+def token_members(token: ApiToken) -> dict[str, object]:
+    return {
+        "id": token.id,
+        "user": token.user,
+        "label": token.label,
+        "created": certain(token.created),
+        "expires": moment(token.expires),
+        "revoked": moment(token.revoked),
+        "last_used": moment(token.last_used),
+    }
+
+
+def grant_members(grant: EnrolmentGrant) -> dict[str, object]:
+    return {
+        "id": grant.id,
+        "nodes": grant.pattern,
+        "role": grant.role,
+        "uses": grant.uses,
+        "uses_left": grant.uses_left,
+        "created": certain(grant.created),
+        "expires": certain(grant.expires),
+        "created_by": grant.created_by,
+        "replace": grant.replace,
+        "revoked": moment(grant.revoked),
+    }

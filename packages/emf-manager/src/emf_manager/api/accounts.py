@@ -1,0 +1,110 @@
+"""Routes of accounts: who am I, users and their tokens, tokens for enrolment."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from emf_manager.api import models as m
+from emf_manager.api.fleet import PageQuery, missing
+from emf_manager.api.paging import Page, page
+from emf_manager.api.problems import ProblemError
+from emf_manager.api.service import Caller, Manager
+from emf_manager.authorization import GRANTED
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["accounts"])
+
+
+@router.get("/me", response_model=m.Me)
+async def show_me(caller: Caller) -> Any:
+    """Show whose token this is, and what it may do."""
+    return m.Me(user=caller.user, role=caller.role, permissions=tuple(sorted(GRANTED[caller.role])))
+
+
+@router.get("/users", response_model=Page[m.User])
+async def list_users(manager: Manager, query: Annotated[PageQuery, Query()]) -> Any:
+    """List users, by name."""
+    cut, following = page(
+        await manager.accounts.users(), lambda u: (u.name,), cursor=query.cursor, limit=query.limit
+    )
+    return Page[m.User](items=cut, next=following)
+
+
+@router.post("/users", status_code=201, response_model=m.User)
+async def create_user(manager: Manager, caller: Caller, body: m.UserRequest) -> Any:
+    """Create a user; a token is made apart."""
+    user = await manager.accounts.create_user(caller, body)
+    if user is None:
+        raise ProblemError(409, "conflict", f"there is a user {body.name} already")
+    return user
+
+
+@router.delete("/users/{name}", status_code=204)
+async def delete_user(manager: Manager, caller: Caller, name: str) -> Response:
+    """Delete a user; their tokens end with them."""
+    if name == caller.user:
+        raise ProblemError(409, "conflict", "nobody deletes their own user; ask another admin")
+    if not await manager.accounts.delete_user(caller, name):
+        raise missing("user", name, [user.name for user in await manager.accounts.users()])
+    return Response(status_code=204)
+
+
+@router.get("/tokens", response_model=Page[m.Token])
+async def list_tokens(manager: Manager, query: Annotated[PageQuery, Query()]) -> Any:
+    """List API tokens, without their secrets."""
+    cut, following = page(
+        await manager.accounts.tokens(),
+        lambda t: (t.user, t.id),
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    return Page[m.Token](items=cut, next=following)
+
+
+@router.post("/tokens", status_code=201, response_model=m.NewToken)
+async def create_token(manager: Manager, caller: Caller, body: m.TokenRequest) -> Any:
+    """Create an API token for a user; the secret is in this answer and nowhere else."""
+    token = await manager.accounts.create_token(caller, body)
+    if token is None:
+        raise missing("user", body.user, [user.name for user in await manager.accounts.users()])
+    return token
+
+
+@router.delete("/tokens/{token_id}", status_code=204)
+async def revoke_token(manager: Manager, caller: Caller, token_id: str) -> Response:
+    """Revoke an API token; it is refused from now on."""
+    if not await manager.accounts.revoke_token(caller, token_id):
+        raise missing("token", token_id, ())
+    return Response(status_code=204)
+
+
+@router.get("/enrolment-tokens", response_model=Page[m.EnrolmentToken])
+async def list_enrolment_tokens(manager: Manager, query: Annotated[PageQuery, Query()]) -> Any:
+    """List enrolment tokens, without their secrets."""
+    cut, following = page(
+        await manager.accounts.enrolment_tokens(),
+        lambda t: (t.id,),
+        cursor=query.cursor,
+        limit=query.limit,
+    )
+    return Page[m.EnrolmentToken](items=cut, next=following)
+
+
+@router.post("/enrolment-tokens", status_code=201, response_model=m.NewEnrolmentToken)
+async def create_enrolment_token(
+    manager: Manager, caller: Caller, body: m.EnrolmentTokenRequest
+) -> Any:
+    """Create a token that lets nodes enrol; the secret is in this answer and nowhere else."""
+    return await manager.accounts.create_enrolment_token(caller, body)
+
+
+@router.delete("/enrolment-tokens/{token_id}", status_code=204)
+async def revoke_enrolment_token(manager: Manager, caller: Caller, token_id: str) -> Response:
+    """Revoke an enrolment token; nobody enrols with it any more."""
+    if not await manager.accounts.revoke_enrolment_token(caller, token_id):
+        raise missing("enrolment token", token_id, ())
+    return Response(status_code=204)

@@ -1,0 +1,225 @@
+"""Routes that read the fleet: nodes, sessions, data, the action catalogue; and ping."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from emf_manager.api import models as m
+from emf_manager.api import translate
+from emf_manager.api.paging import (
+    MAX_PAGE,
+    Page,
+    decode_cursor,
+    encode_cursor,
+    entity_tag,
+    page,
+    unchanged,
+)
+from emf_manager.api.problems import ProblemError
+from emf_manager.api.service import Manager, Service
+from emf_manager.api.targets import by_name, select
+from emf_manager.views import NotFoundError
+
+__all__ = ["PageQuery", "missing", "router", "tagged", "targeted"]
+
+router = APIRouter()
+
+
+class PageQuery(BaseModel):
+    """What every list takes; an unknown parameter is a mistake and is named."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Annotated[str, Field(max_length=1024)] | None = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 100
+
+
+class NodeQuery(PageQuery):
+    nodes: m.NodeSetText | None = None
+    exclude: m.NodeSetText | None = None
+    state: Literal["connected", "silent", "never"] | None = None
+
+
+class SessionQuery(PageQuery):
+    nodes: m.NodeSetText | None = None
+    daemon: Annotated[str, Field(max_length=255)] | None = None
+    state: Annotated[str, Field(max_length=32)] | None = None
+
+
+class DataQuery(PageQuery):
+    nodes: m.NodeSetText | None = None
+    daemon: Annotated[str, Field(max_length=255)] | None = None
+
+
+class ActionQuery(PageQuery):
+    nodes: m.NodeSetText | None = None
+
+
+@router.get("/nodes", tags=["fleet"], response_model=Page[m.Node])
+async def list_nodes(
+    manager: Manager, query: Annotated[NodeQuery, Query()], request: Request
+) -> Any:
+    """List nodes, by name."""
+    wanted = await chosen(manager, query.nodes, query.exclude)
+    found = [
+        node
+        for node in await manager.engine.nodes()
+        if (wanted is None or node.fqdn in wanted) and query.state in (None, node.state)
+    ]
+    cut, following = page(found, lambda n: (n.fqdn,), cursor=query.cursor, limit=query.limit)
+    items = tuple(translate.node(node, manager.now()) for node in cut)
+    return tagged(request, Page[m.Node](items=items, next=following), stable(items), following)
+
+
+@router.get("/nodes/{fqdn}", tags=["fleet"], response_model=m.NodeDetail)
+async def show_node(manager: Manager, fqdn: str, request: Request) -> Any:
+    """Show one node: contact, sessions, plugins."""
+    name = await one_node(manager, fqdn)
+    view = await manager.engine.node(name)
+    try:
+        report = (await manager.engine.latest(name, "agent")).value
+    except NotFoundError:
+        report = None
+    node = translate.node_detail(view, report, manager.now())
+    return tagged(request, node, stable([node]))
+
+
+@router.get("/sessions", tags=["fleet"], response_model=Page[m.Session])
+async def list_sessions(manager: Manager, query: Annotated[SessionQuery, Query()]) -> Any:
+    """List sessions, by node and daemon."""
+    wanted = await chosen(manager, query.nodes, None)
+    found = [
+        session
+        for session in await manager.engine.sessions(daemon=query.daemon)
+        if (wanted is None or session.node in wanted) and query.state in (None, session.state)
+    ]
+    cut, following = page(
+        found, lambda s: (s.node, s.daemon), cursor=query.cursor, limit=query.limit
+    )
+    return Page[m.Session](items=tuple(map(translate.session, cut)), next=following)
+
+
+@router.get("/data", tags=["fleet"], response_model=Page[m.DataItem])
+async def list_data(manager: Manager, query: Annotated[DataQuery, Query()]) -> Any:
+    """List the latest values of nodes, by node and daemon."""
+    names = await chosen(manager, query.nodes, None)
+    if names is None:
+        names = frozenset(node.fqdn for node in await manager.engine.nodes())
+    after = None if query.cursor is None else decode_cursor(query.cursor, 2)
+    found: list[m.DataItem] = []
+    for name in sorted(names):
+        if after is not None and name < str(after[0]):
+            continue
+        for view in sorted(await manager.engine.latest_all(name), key=lambda d: d.daemon):
+            if query.daemon not in (None, view.daemon):
+                continue
+            if after is None or (view.node, view.daemon) > after:
+                found.append(translate.data(view))
+        if len(found) > query.limit:
+            break
+    cut = tuple(found[: query.limit])
+    more = len(found) > query.limit
+    following = encode_cursor((cut[-1].node, cut[-1].daemon)) if more else None
+    return Page[m.DataItem](items=cut, next=following)
+
+
+@router.get("/data/{fqdn}/{daemon}", tags=["fleet"], response_model=m.DataItem)
+async def show_data(manager: Manager, fqdn: str, daemon: str, request: Request) -> Any:
+    """Show the latest value of one daemon on one node, with how old it is."""
+    name = await one_node(manager, fqdn)
+    try:
+        item = translate.data(await manager.engine.latest(name, daemon))
+    except NotFoundError as error:
+        known = [view.daemon for view in await manager.engine.latest_all(name)]
+        raise missing(f"data of {name} for the daemon", daemon, known) from error
+    return tagged(request, item, item.session_id, item.sequence, item.as_of, item.stale)
+
+
+@router.get("/actions", tags=["actions"], response_model=Page[m.Action])
+async def list_actions(
+    manager: Manager, query: Annotated[ActionQuery, Query()], request: Request
+) -> Any:
+    """List the action catalogue, by name."""
+    among = await chosen(manager, query.nodes, None)
+    found = await actions(manager, among)
+    cut, following = page(found, lambda a: (a.name,), cursor=query.cursor, limit=query.limit)
+    return tagged(request, Page[m.Action](items=cut, next=following), cut, following)
+
+
+@router.get("/actions/{name}", tags=["actions"], response_model=m.Action)
+async def show_action(manager: Manager, name: str, request: Request) -> Any:
+    """Show one action: its schemas, and which nodes have it."""
+    catalogue = await actions(manager, None)
+    found = next((action for action in catalogue if action.name == name), None)
+    if found is None:
+        raise missing("action", name, [action.name for action in catalogue])
+    return tagged(request, found, found)
+
+
+@router.post("/ping", tags=["fleet"], response_model=m.PingAnswer)
+async def ping(manager: Manager, body: m.PingRequest) -> Any:
+    """Ask nodes for a sign of life now; the answer comes when all did, or at the timeout."""
+    names = await targeted(manager, body.nodes, body.exclude)
+    results = await manager.engine.ping(names, timeout_s=body.timeout_s)
+    return m.PingAnswer(results=tuple(map(translate.ping, results)))
+
+
+async def targeted(manager: Service, nodes: str | None, exclude: str | None) -> tuple[str, ...]:
+    """Return the enrolled nodes that a node set means; raises as ``select``."""
+    return select(nodes, exclude, [node.fqdn for node in await manager.engine.nodes()])
+
+
+async def chosen(manager: Service, nodes: str | None, exclude: str | None) -> frozenset[str] | None:
+    """Return the nodes a filter means; None where there is no filter."""
+    if nodes is None and exclude is None:
+        return None
+    return frozenset(await targeted(manager, nodes, exclude))
+
+
+async def one_node(manager: Service, name: str) -> str:
+    """Return the full name of one node.
+
+    Raises:
+        ProblemError: there is none.
+
+    """
+    known = by_name(node.fqdn for node in await manager.engine.nodes())
+    found = known.get(name)
+    if found is None:
+        raise missing("node", name, known)
+    return found
+
+
+async def actions(manager: Service, among: frozenset[str] | None) -> list[m.Action]:
+    """Return the catalogue of these nodes."""
+    entries = [translate.action(entry, among) for entry in await manager.engine.catalogue()]
+    return [action for action in entries if action is not None]
+
+
+def missing(what: str, name: str, known: Iterable[str]) -> ProblemError:
+    """Return the problem for a name that nothing has, with the names it may have meant."""
+    near = difflib.get_close_matches(name[:255], list(known), n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(near)}?" if near else ""
+    return ProblemError(
+        404, "not-found", f"there is no {what} {name[:255]!r}{hint}", suggestions=near
+    )
+
+
+def tagged(request: Request, answer: BaseModel, *parts: object) -> Response:
+    """Return the answer with its entity tag, or 304 where the caller has it already."""
+    tag = entity_tag(*parts)
+    headers = {"ETag": tag, "Cache-Control": "private, no-cache"}
+    return unchanged(request, tag) or Response(
+        answer.model_dump_json(), media_type="application/json", headers=headers
+    )
+
+
+def stable(nodes: Iterable[m.Node]) -> list[m.Node]:
+    """Return nodes without what differs at each look."""
+    return [node.model_copy(update={"age_s": None, "last_contact": None}) for node in nodes]

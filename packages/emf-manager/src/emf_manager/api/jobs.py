@@ -1,0 +1,78 @@
+"""Routes of jobs: start an action on many nodes, see what became of it, cancel it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request
+from pydantic import Field
+from starlette.responses import JSONResponse
+
+from emf_manager.api import models as m
+from emf_manager.api import translate
+from emf_manager.api.fleet import PageQuery, tagged, targeted
+from emf_manager.api.paging import Page, decode_cursor, encode_cursor
+from emf_manager.api.service import Caller, Manager
+from emf_manager.views import JobOrder
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["jobs"])
+
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=8,
+        max_length=128,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Chosen by the caller: the same key again is the same job (promise P1).",
+    ),
+]
+
+
+class JobQuery(PageQuery):
+    user: Annotated[str, Field(max_length=255)] | None = None
+
+
+@router.post("/jobs", status_code=201, response_model=m.Job)
+async def create_job(
+    manager: Manager, caller: Caller, body: m.JobRequest, idempotency_key: Key = None
+) -> Any:
+    """Start an action on a node set; answered once the job is on disk."""
+    order = JobOrder(
+        action=body.action,
+        nodes=await targeted(manager, body.nodes, body.exclude),
+        requester=caller.user,
+        args=body.args,
+        timeout_s=body.timeout_s,
+        expires_in_s=body.expires_s,
+        dry_run=body.dry_run,
+        idempotency_key=idempotency_key,
+    )
+    job = translate.job(await manager.engine.create_job(order))
+    where = {"Location": f"/api/v1/jobs/{job.id}"}
+    return JSONResponse(job.model_dump(mode="json"), status_code=201, headers=where)
+
+
+@router.get("/jobs", response_model=Page[m.JobSummary])
+async def list_jobs(manager: Manager, query: Annotated[JobQuery, Query()]) -> Any:
+    """List jobs, the newest first."""
+    before = None if query.cursor is None else str(decode_cursor(query.cursor, 1)[0])
+    found = await manager.engine.jobs(limit=query.limit + 1, before=before, requester=query.user)
+    cut = tuple(map(translate.job_summary, found[: query.limit]))
+    following = encode_cursor((cut[-1].id,)) if len(found) > query.limit else None
+    return Page[m.JobSummary](items=cut, next=following)
+
+
+@router.get("/jobs/{job_id}", response_model=m.Job)
+async def show_job(manager: Manager, job_id: str, request: Request) -> Any:
+    """Show one job with the outcome on every node."""
+    job = translate.job(await manager.engine.job(job_id))
+    return tagged(request, job, job.model_copy(update={"event": 0}))
+
+
+@router.post("/jobs/{job_id}/cancel", response_model=m.Job, status_code=202)
+async def cancel_job(manager: Manager, caller: Caller, job_id: str) -> Any:
+    """Ask every node that is not done to stop; what became of it shows in the targets."""
+    return translate.job(await manager.engine.cancel_job(job_id, requester=caller.user))

@@ -1,0 +1,162 @@
+"""What the API needs of the manager behind it: the engine's face, the accounts' face, the time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterable, Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+
+from emf_manager import views as v
+from emf_manager.api import models as m
+from emf_manager.api.guard import AuditNote, principal_of
+from emf_manager.authorization import Principal
+
+__all__ = ["Accounts", "Caller", "Engine", "Manager", "Service"]
+
+
+class Engine(Protocol):
+    """Nodes, data, actions, jobs and events; ``emf_manager.engine`` is the real one."""
+
+    async def nodes(self) -> tuple[v.NodeView, ...]:
+        """Return every enrolled node, by name."""
+        ...
+
+    async def node(self, fqdn: str) -> v.NodeView:
+        """Return one node; NotFoundError."""
+        ...
+
+    async def sessions(
+        self, *, node: str | None = None, daemon: str | None = None
+    ) -> tuple[v.SessionView, ...]:
+        """Return the sessions there are now."""
+        ...
+
+    async def latest(self, node: str, daemon: str) -> v.DataView:
+        """Return the last value; NotFoundError."""
+        ...
+
+    async def latest_all(self, node: str) -> tuple[v.DataView, ...]:
+        """Return the last value of each daemon of a node."""
+        ...
+
+    async def catalogue(self) -> tuple[v.CatalogueEntry, ...]:
+        """Return every action some node has."""
+        ...
+
+    async def create_job(self, order: v.JobOrder) -> v.JobView:
+        """Store a job: once this returns it survives a restart."""
+        ...
+
+    async def job(self, job_id: str) -> v.JobView:
+        """Return a job with its targets; NotFoundError."""
+        ...
+
+    async def jobs(
+        self, *, limit: int = 100, before: str | None = None, requester: str | None = None
+    ) -> tuple[v.JobView, ...]:
+        """Return jobs without targets, newest first."""
+        ...
+
+    async def cancel_job(
+        self, job_id: str, *, requester: str, nodes: Collection[str] | None = None
+    ) -> v.JobView:
+        """Ask for the end of a job; NotFoundError."""
+        ...
+
+    async def ping(self, nodes: Sequence[str], *, timeout_s: float = 5.0) -> tuple[v.PingView, ...]:
+        """Ask each node to come back at once."""
+        ...
+
+    async def events(self, *, after: int, limit: int = 1000) -> tuple[v.EventView, ...]:
+        """Return stored events above a number, in order."""
+        ...
+
+    async def last_event(self) -> int:
+        """Return the number of the newest event; 0 before the first."""
+        ...
+
+    def subscribe(self, *, after: int) -> AbstractContextManager[AsyncIterable[v.EventView]]:
+        """Hand out events from now on; ends at shutdown, raises TooSlowError."""
+        ...
+
+
+class Accounts(Protocol):
+    """Users, their tokens, enrolment tokens, and the audit trail."""
+
+    async def authenticate(self, token: str) -> Principal | None:
+        """Return whose token this is; None where it is unknown, expired or revoked."""
+        ...
+
+    async def audit(self, note: AuditNote) -> None:
+        """Keep a record of a write."""
+        ...
+
+    async def users(self) -> Sequence[m.User]:
+        """Return every user."""
+        ...
+
+    async def create_user(self, principal: Principal, request: m.UserRequest) -> m.User | None:
+        """Create a user; None where the name is taken."""
+        ...
+
+    async def delete_user(self, principal: Principal, name: str) -> bool:
+        """Delete a user and every token of theirs; False where there is none."""
+        ...
+
+    async def tokens(self) -> Sequence[m.Token]:
+        """Return every API token, without secrets."""
+        ...
+
+    async def create_token(
+        self, principal: Principal, request: m.TokenRequest
+    ) -> m.NewToken | None:
+        """Create a token; None where the user does not exist."""
+        ...
+
+    async def revoke_token(self, principal: Principal, token_id: str) -> bool:
+        """Revoke a token; False where there is none."""
+        ...
+
+    async def enrolment_tokens(self) -> Sequence[m.EnrolmentToken]:
+        """Return every enrolment token, without secrets."""
+        ...
+
+    async def create_enrolment_token(
+        self, principal: Principal, request: m.EnrolmentTokenRequest
+    ) -> m.NewEnrolmentToken:
+        """Create an enrolment token."""
+        ...
+
+    async def revoke_enrolment_token(self, principal: Principal, token_id: str) -> bool:
+        """Revoke an enrolment token; False where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class Service:
+    """The manager as the routes see it."""
+
+    engine: Engine
+    accounts: Accounts
+    now: Callable[[], float] = time.time
+    """Wall clock, seconds since the epoch."""
+
+
+async def service_of(request: Request) -> Service:
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+async def caller_of(request: Request) -> Principal:
+    return principal_of(request.scope)
+
+
+Manager = Annotated[Service, Depends(service_of)]
+"""A route's parameter: the manager behind the API."""
+Caller = Annotated[Principal, Depends(caller_of)]
+"""A route's parameter: who calls, as the guard found out."""

@@ -1,0 +1,313 @@
+"""A manager in memory: the engine's and the accounts' faces, driven by the test."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterable, Callable, Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, replace
+from datetime import datetime, timezone
+from typing import Any, Literal
+
+import anyio
+
+from emf_agent.wire import ActionDescription
+from emf_manager import views as v
+from emf_manager.api import models as m
+from emf_manager.api.guard import AuditNote
+from emf_manager.authorization import Principal, Role
+from emf_manager.bus import Bus
+
+NOW = 1_770_000_000.0
+MOMENT = datetime.fromtimestamp(NOW, timezone.utc)
+NODES = ("oss01.example.com", "oss02.example.com", "oss03.example.com", "mds01.example.com")
+
+TOKENS: dict[str, Role] = {
+    "viewer-token": "viewer",
+    "operator-token": "operator",
+    "admin-token": "admin",
+}
+
+
+def described(name: str, **more: Any) -> ActionDescription:
+    schema = {
+        "type": "object",
+        "properties": {"unit": {"type": "string", "description": "Name of the unit."}},
+        "required": ["unit"],
+        "x-positional": ["unit"],
+    }
+    values: dict[str, Any] = {
+        "name": name,
+        "plugin": "units",
+        "summary": f"Do {name}.",
+        "args_schema": schema,
+        "result_schema": {"type": "null"},
+        **more,
+    }
+    return ActionDescription(**values)
+
+
+class FakeEngine:
+    """Keeps jobs and events as the real one does, but only tests move them."""
+
+    def __init__(self, nodes: Sequence[str] = NODES) -> None:
+        self.views = {name: node_view(name) for name in nodes}
+        self.values: dict[tuple[str, str], v.DataView] = {}
+        self.entries = (
+            v.CatalogueEntry("start_unit", (v.Variant(described("start_unit"), tuple(nodes)),)),
+            v.CatalogueEntry("stop_unit", (v.Variant(described("stop_unit"), tuple(nodes[:1])),)),
+        )
+        self.kept: dict[str, v.JobView] = {}
+        self.keys: dict[tuple[str, str], str] = {}
+        self.orders: list[v.JobOrder] = []
+        self.log: list[v.EventView] = []
+        self.forgotten = 0
+        """Events up to this number are no longer kept."""
+        self.bus: Bus[v.EventView] = Bus(queue=64)
+        self.subscribed = anyio.Event()
+        self.on_create: Callable[[v.JobView], None] = lambda job: None
+        self._ids = (f"job-{number:04}" for number in itertools.count(1))
+
+    async def nodes(self) -> tuple[v.NodeView, ...]:
+        return tuple(self.views[name] for name in sorted(self.views))
+
+    async def node(self, fqdn: str) -> v.NodeView:
+        if fqdn not in self.views:
+            raise v.NotFoundError("node", fqdn)
+        return self.views[fqdn]
+
+    async def sessions(
+        self, *, node: str | None = None, daemon: str | None = None
+    ) -> tuple[v.SessionView, ...]:
+        return tuple(
+            v.SessionView(fqdn, name, f"{fqdn}-{name}", "active", NOW - 60, 3)
+            for fqdn, view in sorted(self.views.items())
+            for name in sorted(view.sessions)
+            if node in (None, fqdn) and daemon in (None, name)
+        )
+
+    async def latest(self, node: str, daemon: str) -> v.DataView:
+        if (node, daemon) not in self.values:
+            raise v.NotFoundError("value", daemon)
+        return self.values[node, daemon]
+
+    async def latest_all(self, node: str) -> tuple[v.DataView, ...]:
+        return tuple(value for (name, _), value in sorted(self.values.items()) if name == node)
+
+    async def catalogue(self) -> tuple[v.CatalogueEntry, ...]:
+        return self.entries
+
+    async def create_job(self, order: v.JobOrder) -> v.JobView:
+        if not any(entry.name == order.action for entry in self.entries):
+            raise v.UnknownActionError(order.action, "every node", ("start_unit",))
+        if isinstance(order.args, dict) and not isinstance(order.args.get("unit"), str):
+            raise v.ArgumentsError(order.action, "args.unit", "a string", "42")
+        key = (order.requester, order.idempotency_key or "")
+        if order.idempotency_key and key in self.keys:
+            return await self.job(self.keys[key])
+        job = v.JobView(
+            id=next(self._ids),
+            action=order.action,
+            args=order.args,
+            requester=order.requester,
+            created=NOW,
+            timeout_s=order.timeout_s,
+            expires=NOW + (order.expires_in_s or 60),
+            dry_run=order.dry_run,
+            state="running",
+            counts=v.Counts(len(order.nodes), queued=len(order.nodes)),
+            targets=tuple(target_view(node) for node in order.nodes),
+            event=self.last,
+        )
+        self.orders.append(order)
+        self.kept[job.id] = job
+        if order.idempotency_key:
+            self.keys[key] = job.id
+        self.on_create(job)
+        return await self.job(job.id)
+
+    async def job(self, job_id: str) -> v.JobView:
+        if job_id not in self.kept:
+            raise v.NotFoundError("job", job_id)
+        return replace(self.kept[job_id], event=self.last)
+
+    async def jobs(
+        self, *, limit: int = 100, before: str | None = None, requester: str | None = None
+    ) -> tuple[v.JobView, ...]:
+        found = [
+            replace(job, targets=())
+            for job_id, job in sorted(self.kept.items(), reverse=True)
+            if (before is None or job_id < before) and requester in (None, job.requester)
+        ]
+        return tuple(found[:limit])
+
+    async def cancel_job(
+        self, job_id: str, *, requester: str, nodes: Collection[str] | None = None
+    ) -> v.JobView:
+        for target in (await self.job(job_id)).targets:
+            if target.state != "final":
+                self.move(job_id, target.node, cancel="asked")
+        return await self.job(job_id)
+
+    async def ping(self, nodes: Sequence[str], *, timeout_s: float = 5.0) -> tuple[v.PingView, ...]:
+        return tuple(
+            v.PingView(name, alive, 0.004 if alive else None, NOW - 3)
+            for name in nodes
+            for alive in [self.views[name].state == "connected"]
+        )
+
+    async def events(self, *, after: int, limit: int = 1000) -> tuple[v.EventView, ...]:
+        kept = [event for event in self.log if event.sequence > max(after, self.forgotten)]
+        return tuple(kept[:limit])
+
+    async def last_event(self) -> int:
+        return self.last
+
+    def subscribe(self, *, after: int) -> AbstractContextManager[AsyncIterable[v.EventView]]:
+        self.subscribed.set()
+        return self.bus.subscribe(after=after)
+
+    # What the test does
+
+    @property
+    def last(self) -> int:
+        return self.log[-1].sequence if self.log else 0
+
+    def happen(self, kind: str, node: str | None = None, **body: Any) -> v.EventView:
+        event = v.EventView(self.last + 1, NOW, kind, node, body)
+        self.log.append(event)
+        self.bus.publish(event)
+        return event
+
+    def move(self, job_id: str, node: str, **changes: Any) -> None:
+        """Change one target, tell it, and end the job with its last target."""
+        job = self.kept[job_id]
+        if "outcome" in changes:
+            changes = {"state": "final", **changes}
+        targets = tuple(
+            replace(each, **changes) if each.node == node else each for each in job.targets
+        )
+        done = all(each.state == "final" for each in targets)
+        state: Literal["running", "done"] = "done" if done else "running"
+        job = replace(job, targets=targets, state=state, counts=counts_of(targets))
+        self.kept[job_id] = job
+        moved = next(each for each in targets if each.node == node)
+        self.happen("job.target", node, job=job_id, **asdict(moved))
+        if done:
+            self.happen("job.done", None, job=job_id)
+
+    def silence(self, fqdn: str) -> None:
+        self.views[fqdn] = replace(self.views[fqdn], state="silent", reason="no contact")
+
+
+class FakeAccounts:
+    """Users and tokens in dictionaries."""
+
+    def __init__(self) -> None:
+        self.notes: list[AuditNote] = []
+        self.people = {
+            role: m.User(name=role, role=role, created=MOMENT) for role in TOKENS.values()
+        }
+        self.issued: dict[str, m.Token] = {}
+        self.enrolments: dict[str, m.EnrolmentToken] = {}
+
+    async def authenticate(self, token: str) -> Principal | None:
+        role = TOKENS.get(token)
+        return None if role is None else Principal(role, role, f"id-of-{role}")
+
+    async def audit(self, note: AuditNote) -> None:
+        self.notes.append(note)
+
+    async def users(self) -> Sequence[m.User]:
+        return tuple(self.people.values())
+
+    async def create_user(self, principal: Principal, request: m.UserRequest) -> m.User | None:
+        if request.name in self.people:
+            return None
+        user = m.User(name=request.name, role=request.role, created=MOMENT)
+        self.people[request.name] = user  # type: ignore[index]  # any name, not only a role's
+        return user
+
+    async def delete_user(self, principal: Principal, name: str) -> bool:
+        return self.people.pop(name, None) is not None  # type: ignore[call-overload]  # as above
+
+    async def tokens(self) -> Sequence[m.Token]:
+        return tuple(self.issued.values())
+
+    async def create_token(
+        self, principal: Principal, request: m.TokenRequest
+    ) -> m.NewToken | None:
+        if request.user not in self.people:
+            return None
+        made = m.NewToken(id="t1", user=request.user, created=MOMENT, secret="said-once")
+        self.issued[made.id] = m.Token(**made.model_dump(exclude={"secret"}))
+        return made
+
+    async def revoke_token(self, principal: Principal, token_id: str) -> bool:
+        return self.issued.pop(token_id, None) is not None
+
+    async def enrolment_tokens(self) -> Sequence[m.EnrolmentToken]:
+        return tuple(self.enrolments.values())
+
+    async def create_enrolment_token(
+        self, principal: Principal, request: m.EnrolmentTokenRequest
+    ) -> m.NewEnrolmentToken:
+        made = m.NewEnrolmentToken(
+            id="e1",
+            created=MOMENT,
+            expires=MOMENT,
+            nodes=request.nodes,
+            uses=request.uses,
+            uses_left=request.uses,
+            created_by=principal.user,
+            secret="enrol-once",
+        )
+        self.enrolments[made.id] = m.EnrolmentToken(**made.model_dump(exclude={"secret"}))
+        return made
+
+    async def revoke_enrolment_token(self, principal: Principal, token_id: str) -> bool:
+        return self.enrolments.pop(token_id, None) is not None
+
+
+def node_view(fqdn: str) -> v.NodeView:
+    return v.NodeView(
+        fqdn=fqdn,
+        state="connected",
+        reason=None,
+        last_contact=NOW - 3,
+        protocol=2,
+        agent_version="0.1.0",
+        boot_id="boot-1",
+        mode="allowlist",
+        sessions={"agent": "active", "host": "active"},
+    )
+
+
+def data_view(node: str, daemon: str, value: Any, *, stale: bool = False) -> v.DataView:
+    return v.DataView(node, daemon, "s1", 7, NOW - 3, 3.0, stale, value)
+
+
+def target_view(node: str) -> v.TargetView:
+    return v.TargetView(
+        node=node,
+        action_id=f"a-{node}",
+        state="queued",
+        silent=False,
+        cancel=None,
+        outcome=None,
+        result=None,
+        reason=None,
+        seconds=None,
+        truncated=False,
+        fraction=None,
+        message=None,
+    )
+
+
+def counts_of(targets: Sequence[v.TargetView]) -> v.Counts:
+    told: dict[str, int] = {}
+    for target in targets:
+        name: str = target.outcome or target.state
+        name = "succeeded" if name == "ok" else name
+        told[name] = told.get(name, 0) + 1
+    return v.Counts(len(targets), **told)
