@@ -1,0 +1,53 @@
+"""What all commands of an agent share: where programs are, and how process trees are held.
+
+Not an argument of every call: a plugin does not choose it. The agent enters its surroundings once
+around its main task group, and all its tasks inherit them; a simulated node enters its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from emf_agent.command.containment import Containment, SessionContainment
+from emf_agent.command.program import FIXED_PATH
+
+__all__ = ["PROGRAM_PATH_VARIABLE", "Surroundings", "surroundings"]
+
+PROGRAM_PATH_VARIABLE = "EMF_AGENT_PROGRAM_PATH"
+
+_entered: ContextVar[Surroundings] = ContextVar("emf_agent.command.surroundings")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where bare program names are looked up, and what holds a process tree together."""
+
+    search_path: tuple[str, ...] = FIXED_PATH
+    containment: Containment = field(default_factory=SessionContainment)
+
+    @contextmanager
+    def entered(self) -> Generator[Surroundings, None, None]:
+        """Let every command within the ``with``, and the tasks started in it, use these."""
+        token = _entered.set(self)
+        try:
+            yield self
+        finally:
+            _entered.reset(token)
+
+
+def surroundings() -> Surroundings:
+    """Return those entered; else the fixed path, or what ``EMF_AGENT_PROGRAM_PATH`` names.
+
+    The variable (directories, separated by colons) is read at each call and replaces the fixed
+    path in looking up programs: it is how a test or a simulated node puts its own in their place.
+    """
+    entered = _entered.get(None)
+    if entered is not None:
+        return entered
+    named = os.environ.get(PROGRAM_PATH_VARIABLE, "")
+    directories = tuple(part for part in named.split(":") if part.startswith("/"))
+    return Surroundings(search_path=directories or FIXED_PATH)
