@@ -198,6 +198,8 @@ class Outbox:
         self._in_flight: Outgoing | None = None
         self.wake: Callable[[], None] = lambda: None
         """Called when something begins to wait; the sender sets it."""
+        self.on_empty: Callable[[], None] = lambda: None
+        """Called when the last that waited is stored."""
 
     def __len__(self) -> int:
         """Return how many messages wait, those on their way included."""
@@ -295,6 +297,8 @@ class Outbox:
             for index, call in done.on_stored.items():
                 if index not in refused:
                     call()
+            if not len(self):
+                self.on_empty()
 
     def refused(self) -> None:
         """Let go of an envelope that the manager will never take; its values are held no more."""

@@ -260,7 +260,6 @@ class Action(Generic[P, R]):
         """
         try:
             encoded: JsonValue = self._returns.dump_python(value, mode="json", warnings="error")
-            json.dumps(encoded, allow_nan=False)
         except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
             text = " ".join(str(error).split())[:300]
             raise ResultError(
