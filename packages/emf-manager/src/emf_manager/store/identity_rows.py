@@ -1,0 +1,116 @@
+"""Who a node is, in the database: grants, certificates, enrolment and removal."""
+
+from __future__ import annotations
+
+from sqlalchemy import Connection, delete, select, update
+
+from emf_agent.wire import OutcomeKind
+from emf_manager.records import Certificate, NewAudit, NewEvent, Node, Outcome, Target
+from emf_manager.store import schema as t
+from emf_manager.store.changes import record
+from emf_manager.store.interface import (
+    Changes,
+    Committed,
+    GrantUnusableError,
+    NameAliveError,
+    Remark,
+)
+from emf_manager.store.rows import read, read_node, read_target, row_of, upsert
+from emf_manager.store.trails import append_audit
+
+__all__ = ["enrol", "nodes_listed", "remove_node"]
+
+
+def enrol(
+    connection: Connection, grant_id: str, certificate: Certificate, at: float, audit: NewAudit
+) -> tuple[Node, tuple[Certificate, ...]]:
+    """Redeem a grant and bind a name, as ``Store.enrol`` says."""
+    mine = t.grants.c.id == grant_id
+    redeemed = connection.execute(
+        update(t.grants)
+        .where(
+            mine, t.grants.c.uses_left > 0, t.grants.c.expires > at, t.grants.c.revoked.is_(None)
+        )
+        .values(uses_left=t.grants.c.uses_left - 1)
+    )
+    if redeemed.rowcount != 1:
+        raise GrantUnusableError("the token is used up, expired or revoked; make a new one")
+    grant = connection.execute(select(t.grants).where(mine)).mappings().one()
+    node = Node(certificate.fqdn, role=grant["role"], enrolled=at)
+    upsert(connection, t.nodes, [row_of(node)])
+    live = _live_certificates(connection, certificate.fqdn, at)
+    if live and not grant["replace"]:
+        raise NameAliveError(certificate.fqdn)
+    replaced = _revoke(connection, live, at, "replaced")
+    _forget(connection, certificate.fqdn, at, "enrolled-again")
+    connection.execute(t.certificates.insert(), row_of(certificate))
+    append_audit(connection, (audit,))
+    return node, replaced
+
+
+def remove_node(
+    connection: Connection, fqdn: str, at: float, reason: str, audit: NewAudit
+) -> tuple[Committed, tuple[Certificate, ...]] | None:
+    """Forget a node, as ``Store.remove_node`` says."""
+    mine = t.nodes.c.fqdn == fqdn
+    row = connection.execute(select(t.nodes).where(mine)).mappings().first()
+    if row is None or row["state"] == "removed":
+        return None
+    gone = _revoke(connection, _live_certificates(connection, fqdn, at), at, reason)
+    connection.execute(update(t.nodes).where(mine).values(state="removed", reason=reason))
+    committed = _forget(connection, fqdn, at, "node-removed")
+    append_audit(connection, (audit,))
+    return committed, gone
+
+
+def _live_certificates(connection: Connection, fqdn: str, at: float) -> tuple[Certificate, ...]:
+    live = select(t.certificates).where(
+        t.certificates.c.fqdn == fqdn,
+        t.certificates.c.revoked.is_(None),
+        t.certificates.c.not_after > at,
+    )
+    return tuple(read(Certificate, row) for row in connection.execute(live).mappings())
+
+
+def _revoke(
+    connection: Connection, some: tuple[Certificate, ...], at: float, reason: str
+) -> tuple[Certificate, ...]:
+    serials = [certificate.serial for certificate in some]
+    if serials:
+        connection.execute(
+            update(t.certificates)
+            .where(t.certificates.c.serial.in_(serials))
+            .values(revoked=at, reason=reason)
+        )
+    return some
+
+
+def _forget(connection: Connection, fqdn: str, at: float, reason: str) -> Committed:
+    """Leave nothing of a name's earlier life to be seen under it (requirement R13)."""
+    connection.execute(delete(t.values).where(t.values.c.node == fqdn))
+    connection.execute(delete(t.envelopes).where(t.envelopes.c.node == fqdn))
+    connection.execute(
+        update(t.sessions)
+        .where(t.sessions.c.node == fqdn, t.sessions.c.state != "ended")
+        .values(state="ended", ended=at, reason=reason)
+    )
+    waiting = connection.execute(
+        select(t.targets).where(t.targets.c.node == fqdn, t.targets.c.state != "final")
+    ).mappings()
+    remarks = tuple(Remark(_given_up(read_target(row), at, reason)) for row in waiting)
+    event = NewEvent(at, "node.forgotten", fqdn, {"reason": reason})
+    return record(connection, Changes(outcomes=remarks, events=(event,)))
+
+
+def _given_up(target: Target, at: float, reason: str) -> Outcome:
+    """Return what is known of a target that no one will answer for: not offered is not run."""
+    kind: OutcomeKind = "cancelled" if target.state == "queued" else "unknown"
+    return Outcome(target.action_id, target.node, kind, at, by="manager", reason=reason)
+
+
+def nodes_listed(connection: Connection, *, removed: bool) -> tuple[Node, ...]:
+    """Return nodes by name."""
+    wanted = select(t.nodes).order_by(t.nodes.c.fqdn)
+    if not removed:
+        wanted = wanted.where(t.nodes.c.state != "removed")
+    return tuple(map(read_node, connection.execute(wanted).mappings()))

@@ -1,0 +1,1 @@
+"""Migrations of the schema, oldest first; run at start by `upgrade`."""

@@ -1,0 +1,118 @@
+"""Between records and rows: the same names on both sides, nested outcomes laid flat."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, RowMapping, Table
+from sqlalchemy.dialects import postgresql, sqlite
+
+from emf_manager.records import Node, Orphan, Outcome, Target
+
+__all__ = [
+    "insert_new",
+    "outcome_columns",
+    "read",
+    "read_node",
+    "read_orphan",
+    "read_target",
+    "row_of",
+    "target_row",
+    "upsert",
+]
+
+Record = TypeVar("Record")
+
+
+def row_of(record: Any) -> dict[str, Any]:
+    """Return a flat record as a row."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def read(kind: type[Record], row: Mapping[Any, Any]) -> Record:
+    """Return a row as a flat record."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]  # always a record
+    return kind(**{name: row[name] for name in names})
+
+
+def read_node(row: RowMapping) -> Node:
+    return read(Node, {**row, "superseded": tuple(row["superseded"])})
+
+
+def outcome_columns(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as the columns that targets and orphans share."""
+    return {
+        "outcome": outcome.kind,
+        "outcome_by": outcome.by,
+        "outcome_at": outcome.at,
+        "result": outcome.result,
+        "reason": outcome.reason,
+        "seconds": outcome.seconds,
+        "truncated": outcome.truncated,
+    }
+
+
+def read_outcome(row: RowMapping) -> Outcome | None:
+    if row["outcome"] is None:
+        return None
+    return Outcome(
+        action_id=row["action_id"],
+        node=row["node"],
+        kind=row["outcome"],
+        at=row["outcome_at"],
+        by=row["outcome_by"],
+        result=row["result"],
+        reason=row["reason"],
+        seconds=row["seconds"],
+        truncated=row["truncated"],
+    )
+
+
+def target_row(target: Target) -> dict[str, Any]:
+    row = row_of(target)
+    del row["outcome"]
+    return row
+
+
+def read_target(row: RowMapping) -> Target:
+    return read(Target, {**row, "outcome": read_outcome(row)})
+
+
+def read_orphan(row: RowMapping) -> Orphan:
+    outcome = read_outcome(row)
+    assert outcome is not None
+    return Orphan(row["node"], row["action_id"], outcome)
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    keep: Collection[str] = (),
+) -> None:
+    """Insert rows, or replace those with the same primary key, but for the columns to keep."""
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    key = [column.name for column in table.primary_key]
+    new = {
+        name: statement.excluded[name]
+        for name in (column.name for column in table.columns)
+        if name not in key and name not in keep
+    }
+    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=new), list(rows))
+
+
+def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
+    """Insert a row unless something unique about it is there; tell whether it went in."""
+    statement = _insert(connection, table).on_conflict_do_nothing()
+    return connection.execute(statement, dict(row)).rowcount == 1
+
+
+def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)

@@ -1,0 +1,298 @@
+"""The tables: one schema for SQLite and PostgreSQL. A change here needs a migration beside it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import JsonValue
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+__all__ = [
+    "HEAD",
+    "METADATA",
+    "api_tokens",
+    "audit",
+    "certificates",
+    "counters",
+    "envelopes",
+    "events",
+    "grants",
+    "jobs",
+    "nodes",
+    "orphans",
+    "sessions",
+    "targets",
+    "users",
+    "values",
+]
+
+HEAD = "0001"
+"""The newest migration; what a fresh database is stamped with."""
+
+LARGEST = 2**63 - 1
+UNSTORABLE = {0: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
+
+
+# The dialect is an argument because SQLAlchemy passes it; both dialects get the same.
+
+
+class Words(TypeDecorator[str]):
+    """Text that may come from a node: NUL and lone surrogates, which no database takes, go."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else value.translate(UNSTORABLE)
+
+
+class Json(TypeDecorator[JsonValue]):
+    """A JSON value as text, escaped to ASCII; null is NULL."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+        return None if value is None else json.dumps(value, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        return None if value is None else json.loads(value)
+
+
+class Count(TypeDecorator[int]):
+    """A number that grows; held at what 64 bits with a sign can say."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: int | None, dialect: Dialect) -> int | None:  # noqa: ARG002
+        return None if value is None else min(value, LARGEST)
+
+
+METADATA = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+counters = Table(
+    "counters",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+"""``epoch``, and the last numbers given to ``events`` and ``audit``: no sequence has gaps."""
+
+nodes = Table(
+    "nodes",
+    METADATA,
+    Column("fqdn", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("role", Text),
+    Column("labels", Json, nullable=False),
+    Column("enrolled", Double, nullable=False),
+    Column("reason", Words),
+    Column("instance", Words),
+    Column("superseded", Json, nullable=False),
+    Column("boot_time", Words),
+    Column("boot_id", Words),
+    Column("protocol", Count),
+    Column("agent_version", Words),
+    Column("mode", Words),
+    Column("catalogue_digest", Words),
+    Column("journal_id", Words),
+    Column("journal_sequence", Count, nullable=False),
+    Column("first_contact", Double),
+    Column("last_contact", Double),
+)
+
+envelopes = Table(
+    "envelopes",
+    METADATA,
+    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("node", ForeignKey("nodes.fqdn"), nullable=False),
+    Column("id", Words, nullable=False),
+    UniqueConstraint("node", "id"),
+    Index(None, "node", "number"),
+)
+
+sessions = Table(
+    "sessions",
+    METADATA,
+    Column("session_id", Words, primary_key=True),
+    Column("node", ForeignKey("nodes.fqdn"), nullable=False),
+    Column("daemon", Words, nullable=False),
+    Column("instance", Words, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("sequence", Count, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("ended", Double),
+    Column("reason", Words),
+    Index(None, "node"),
+    Index(None, "ended"),
+)
+
+values = Table(
+    "latest_values",
+    METADATA,
+    Column("node", ForeignKey("nodes.fqdn"), primary_key=True),
+    Column("daemon", Words, primary_key=True),
+    Column("session_id", Words, nullable=False),
+    Column("sequence", Count, nullable=False),
+    Column("body", Json),
+    Column("received", Double, nullable=False),
+    Column("gap", Boolean, nullable=False),
+)
+
+jobs = Table(
+    "jobs",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("action", Words, nullable=False),
+    Column("args", Json),
+    Column("requester", Words, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+    Column("timeout_s", Double),
+    Column("dry_run", Boolean, nullable=False),
+    Column("idempotency_key", Words),
+    Column("open_targets", Integer, nullable=False),
+    UniqueConstraint("requester", "idempotency_key"),
+    Index(None, "open_targets"),
+)
+
+targets = Table(
+    "targets",
+    METADATA,
+    Column("action_id", Text, primary_key=True),
+    Column("job_id", ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("node", ForeignKey("nodes.fqdn"), nullable=False),
+    Column("state", Text, nullable=False),
+    Column("queued", Double, nullable=False),
+    Column("offered", Double),
+    Column("accepted", Double),
+    Column("started", Double),
+    Column("fraction", Double),
+    Column("message", Words),
+    Column("cancel", Text),
+    Column("cancel_requester", Words),
+    Column("outcome", Text),
+    Column("outcome_by", Text),
+    Column("outcome_at", Double),
+    Column("result", Json),
+    Column("reason", Words),
+    Column("seconds", Double),
+    Column("truncated", Boolean),
+    Index(None, "job_id"),
+    Index(None, "node"),
+)
+
+orphans = Table(
+    "orphans",
+    METADATA,
+    Column("node", ForeignKey("nodes.fqdn"), primary_key=True),
+    Column("action_id", Words, primary_key=True),
+    Column("outcome", Text, nullable=False),
+    Column("outcome_by", Text, nullable=False),
+    Column("outcome_at", Double, nullable=False),
+    Column("result", Json),
+    Column("reason", Words),
+    Column("seconds", Double),
+    Column("truncated", Boolean),
+)
+
+events = Table(
+    "events",
+    METADATA,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("node", Words),
+    Column("body", Json),
+)
+
+audit = Table(
+    "audit",
+    METADATA,
+    Column("sequence", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("actor", Words, nullable=False),
+    Column("what", Words, nullable=False),
+    Column("subject", Words),
+    Column("outcome", Words, nullable=False),
+    Column("detail", Json),
+    Column("digest", Text, nullable=False),
+)
+
+users = Table(
+    "users",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("role", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("disabled", Double),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("secret_sha256", Text, nullable=False, unique=True),
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("created", Double, nullable=False),
+    Column("label", Words, nullable=False),
+    Column("expires", Double),
+    Column("revoked", Double),
+    Column("last_used", Double),
+    Index(None, "user"),
+)
+
+grants = Table(
+    "enrolment_grants",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("secret_sha256", Text, nullable=False, unique=True),
+    Column("pattern", Text, nullable=False),
+    Column("role", Text),
+    Column("uses", Integer, nullable=False),
+    Column("uses_left", Integer, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+    Column("created_by", Words, nullable=False),
+    Column("replace", Boolean, nullable=False),
+    Column("revoked", Double),
+)
+
+certificates = Table(
+    "certificates",
+    METADATA,
+    Column("serial", Text, primary_key=True),
+    Column("fqdn", ForeignKey("nodes.fqdn"), nullable=False),
+    Column("not_before", Double, nullable=False),
+    Column("not_after", Double, nullable=False),
+    Column("key_sha256", Text, nullable=False),
+    Column("pem", Text, nullable=False),
+    Column("grant_id", ForeignKey("enrolment_grants.id")),
+    Column("revoked", Double),
+    Column("reason", Words),
+    Index(None, "fqdn"),
+    Index(None, "revoked"),
+)
