@@ -11,7 +11,7 @@ from emf_agent.errors import JournalError
 from emf_agent.journal.disk import JournalDirectory
 from emf_agent.journal.schema import migrate
 
-__all__ = ["open_database"]
+__all__ = ["PAGE_BYTES", "open_database"]
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from emf_agent.errors import JournalError
 from emf_agent.journal import event_outbox
-from emf_agent.journal.database import open_database
+from emf_agent.journal.database import PAGE_BYTES, open_database
 from emf_agent.journal.disk import FreeSpaceFloor, JournalDirectory
 from emf_agent.journal.values import (
     Acceptance,
@@ -33,6 +33,7 @@ from emf_agent.journal.values import (
 __all__ = ["Limits", "Store"]
 
 TOMBSTONE_S = 30 * 86_400.0
+RESULTS_FACTOR = 1.25
 KEPT_RESULT_CHARS = 4096
 
 RESTARTED = Outcome(
@@ -58,6 +59,7 @@ class Limits:
     """What bounds the journal on the disk."""
 
     size_bytes: int = 256 * 1024 * 1024
+    """Above it no new actions are taken; a quarter more is left for results."""
     events_bytes: int = 8 * 1024 * 1024
     """For each daemon; the oldest make room."""
     floor: FreeSpaceFloor = field(default_factory=FreeSpaceFloor)
@@ -82,7 +84,7 @@ class Store:
         try:
             mark = datetime.fromtimestamp(wall_clock(), timezone.utc).strftime("%Y%m%dT%H%M%SZ")
             self._db, self.moved_aside = open_database(
-                self._directory, limit_bytes=limits.size_bytes, mark=mark
+                self._directory, limit_bytes=int(limits.size_bytes * RESULTS_FACTOR), mark=mark
             )
             self._directory.load_ballast()
             self.identity = self._read_identity()
@@ -120,6 +122,7 @@ class Store:
         if self._may_have_been_collected(acceptance.id):
             return Known("acknowledged", COLLECTED)
         self._directory.check_space()
+        self._check_size()
         a = acceptance
         with self._change("accepted") as sequence:
             self._db.execute(
@@ -132,6 +135,16 @@ class Store:
                 ),
             )
         return Accepted()
+
+    def _check_size(self) -> None:
+        """Refuse new actions before the file is so full that results would not fit."""
+        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        used = (pages - free) * PAGE_BYTES
+        if used > self._limits.size_bytes:
+            raise JournalError(
+                f"the journal holds {used // 1024} KiB, its limit; outcomes wait for the manager"
+            )
 
     def _may_have_been_collected(self, action_id: str) -> bool:
         (until,) = self._db.execute("SELECT collected_until FROM journal").fetchone()
@@ -189,8 +202,9 @@ class Store:
         """Make a change that must not fail for want of space; the ballast is for this."""
         try:
             change()
-        except sqlite3.OperationalError:
-            if not self._directory.drop_ballast():
+        except sqlite3.OperationalError as error:
+            full = "full" in str(error) or "disk I/O" in str(error)
+            if not full or not self._directory.drop_ballast():
                 raise
             change()
 
