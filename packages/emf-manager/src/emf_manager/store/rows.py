@@ -109,7 +109,8 @@ def upsert(
 def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
     """Insert a row unless something unique about it is there; tell whether it went in."""
     statement = _insert(connection, table).on_conflict_do_nothing()
-    return connection.execute(statement, dict(row)).rowcount == 1
+    counted = {"preserve_rowcount": True}
+    return connection.execute(statement, dict(row), execution_options=counted).rowcount == 1
 
 
 def _insert(connection: Connection, table: Table) -> sqlite.Insert | postgresql.Insert:

@@ -350,7 +350,7 @@ class SqlStore:
 
 
 def _load(connection: Connection) -> Loaded:
-    counted = dict(connection.execute(select(t.counters.c.name, t.counters.c.value)).tuples().all())
+    counted = {row.name: row.value for row in connection.execute(select(t.counters))}
     alive = select(t.sessions).where(t.sessions.c.state != "ended").order_by(t.sessions.c.started)
     taken = select(t.envelopes.c.node, t.envelopes.c.id).order_by(t.envelopes.c.number)
     envelopes: dict[str, tuple[str, ...]] = {}
