@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterable, Callable, Collection, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterable, Callable, Collection, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any, Literal
-
-import anyio
 
 from emf_agent.wire import ActionDescription
 from emf_manager import views as v
@@ -17,6 +15,7 @@ from emf_manager.api import models as m
 from emf_manager.api.guard import AuditNote
 from emf_manager.authorization import Principal, Role
 from emf_manager.bus import Bus
+from emf_manager.store.interface import StoreFullError
 
 NOW = 1_770_000_000.0
 MOMENT = datetime.fromtimestamp(NOW, timezone.utc)
@@ -53,7 +52,7 @@ class FakeEngine:
     def __init__(self, nodes: Sequence[str] = NODES) -> None:
         self.views = {name: node_view(name) for name in nodes}
         self.values: dict[tuple[str, str], v.DataView] = {}
-        self.entries = (
+        self.entries: tuple[v.CatalogueEntry, ...] = (
             v.CatalogueEntry("start_unit", (v.Variant(described("start_unit"), tuple(nodes)),)),
             v.CatalogueEntry("stop_unit", (v.Variant(described("stop_unit"), tuple(nodes[:1])),)),
         )
@@ -64,7 +63,7 @@ class FakeEngine:
         self.forgotten = 0
         """Events up to this number are no longer kept."""
         self.bus: Bus[v.EventView] = Bus(queue=64)
-        self.subscribed = anyio.Event()
+        self.on_subscribe: Callable[[], object] = lambda: None
         self.on_create: Callable[[v.JobView], None] = lambda job: None
         self._ids = (f"job-{number:04}" for number in itertools.count(1))
 
@@ -163,9 +162,11 @@ class FakeEngine:
     async def last_event(self) -> int:
         return self.last
 
-    def subscribe(self, *, after: int) -> AbstractContextManager[AsyncIterable[v.EventView]]:
-        self.subscribed.set()
-        return self.bus.subscribe(after=after)
+    @contextmanager
+    def subscribe(self, *, after: int) -> Generator[AsyncIterable[v.EventView], None, None]:
+        with self.bus.subscribe(after=after) as subscription:
+            self.on_subscribe()
+            yield subscription
 
     # What the test does
 
@@ -173,7 +174,7 @@ class FakeEngine:
     def last(self) -> int:
         return self.log[-1].sequence if self.log else 0
 
-    def happen(self, kind: str, node: str | None = None, **body: Any) -> v.EventView:
+    def happen(self, kind: str, node: str | None = None, /, **body: Any) -> v.EventView:
         event = v.EventView(self.last + 1, NOW, kind, node, body)
         self.log.append(event)
         self.bus.publish(event)
@@ -205,6 +206,7 @@ class FakeAccounts:
 
     def __init__(self) -> None:
         self.notes: list[AuditNote] = []
+        self.full = False
         self.people = {
             role: m.User(name=role, role=role, created=MOMENT) for role in TOKENS.values()
         }
@@ -216,6 +218,8 @@ class FakeAccounts:
         return None if role is None else Principal(role, role, f"id-of-{role}")
 
     async def audit(self, note: AuditNote) -> None:
+        if self.full:
+            raise StoreFullError("no space left")
         self.notes.append(note)
 
     async def users(self) -> Sequence[m.User]:

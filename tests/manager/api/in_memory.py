@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -17,9 +18,8 @@ class StreamedBody(httpx.AsyncByteStream):
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        async for piece in self._exchange.pieces:
-            yield piece
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._exchange.pieces
 
     async def aclose(self) -> None:
         self._exchange.gone.set()
@@ -66,8 +66,9 @@ class Exchange:
             self.headers = list(message["headers"])
             self.started.set()
             return
-        if message.get("body") and not self.gone.is_set():
-            await self._feed.send(message["body"])
+        if message.get("body"):
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                await self._feed.send(message["body"])
         if not message.get("more_body", False):
             self._feed.close()
 

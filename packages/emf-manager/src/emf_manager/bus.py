@@ -66,12 +66,18 @@ class Subscription(Generic[T]):
         self._bus = bus
         self.last = after
 
-    async def __aiter__(self) -> AsyncIterator[T]:
-        async for event in self._receive:
-            self.last = event.sequence
-            yield event
-        if not self._bus.closed:
-            raise TooSlowError(self.last)
+    def __aiter__(self) -> AsyncIterator[T]:
+        return self
+
+    async def __anext__(self) -> T:
+        try:
+            event = await self._receive.receive()
+        except anyio.EndOfStream:
+            if self._bus.closed:
+                raise StopAsyncIteration from None
+            raise TooSlowError(self.last) from None
+        self.last = event.sequence
+        return event
 
 
 class Bus(Generic[T]):

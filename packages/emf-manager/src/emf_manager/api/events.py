@@ -15,7 +15,7 @@ from emf_manager.api.event_stream import EventStream
 from emf_manager.api.fleet import PageQuery
 from emf_manager.api.paging import Page, decode_cursor, encode_cursor
 from emf_manager.api.problems import FieldFault, ProblemError
-from emf_manager.api.service import Manager
+from emf_manager.api.service import Manager, Service
 
 __all__ = ["router"]
 
@@ -24,6 +24,7 @@ router = APIRouter(tags=["events"])
 LOOKED_AT = 10_000
 """Stored events looked through for one page of a filtered list, which may come out short."""
 STRETCH = 500
+CONTACT = {"node.silent", "node.online"}
 Text = Annotated[str, Field(max_length=255)]
 Sequence = Annotated[int, Field(ge=0, lt=2**63)]
 
@@ -32,17 +33,31 @@ class EventFilter(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Text | None = Field(default=None, description="Only this kind, such as job.target.")
-    job: Text | None = Field(default=None, description="Only events of this job.")
+    job: Text | None = Field(
+        default=None, description="Only events of this job, and contact with its nodes."
+    )
     node: Text | None = Field(default=None, description="Only events of this node.")
 
-    def test(self) -> Callable[[m.Event], bool]:
-        """Return the predicate that it amounts to."""
-        wanted = [
-            (name, value)
-            for name in ("kind", "job", "node")
-            if (value := getattr(self, name)) is not None
-        ]
-        return lambda event: all(getattr(event, name) == value for name, value in wanted)
+    async def test(self, manager: Service) -> Callable[[m.Event], bool]:
+        """Return the predicate that it amounts to.
+
+        Raises:
+            NotFoundError: there is no such job.
+
+        """
+        of_job: frozenset[str] = frozenset()
+        if self.job is not None:
+            of_job = frozenset(t.node for t in (await manager.engine.job(self.job)).targets)
+
+        def wanted(event: m.Event) -> bool:
+            contact = event.kind in CONTACT and event.node in of_job
+            return (
+                self.kind in (None, event.kind)
+                and self.node in (None, event.node)
+                and (self.job in (None, event.job) or contact)
+            )
+
+        return wanted
 
 
 class EventQuery(EventFilter, PageQuery):
@@ -56,8 +71,8 @@ class StreamQuery(EventFilter):
 @router.get("/events", response_model=Page[m.Event])
 async def list_events(manager: Manager, query: Annotated[EventQuery, Query()]) -> Any:
     """List stored events after a sequence number, oldest first."""
-    test = query.test()
-    after = query.after if query.cursor is None else int(decode_cursor(query.cursor, 1)[0])
+    test = await query.test(manager)
+    after = query.after if query.cursor is None else int(decode_cursor(query.cursor, int)[0])
     newest = await manager.engine.last_event()
     found: list[m.Event] = []
     until = after + LOOKED_AT
@@ -95,4 +110,4 @@ async def stream_events(
             )
             raise ProblemError(422, "invalid", "Last-Event-ID is not a number", errors=[fault])
         after = int(last_event_id)
-    return EventStream(manager.engine, after=after, wanted=query.test())
+    return EventStream(manager.engine, after=after, wanted=await query.test(manager))

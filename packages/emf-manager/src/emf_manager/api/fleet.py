@@ -111,7 +111,7 @@ async def list_data(manager: Manager, query: Annotated[DataQuery, Query()]) -> A
     names = await chosen(manager, query.nodes, None)
     if names is None:
         names = frozenset(node.fqdn for node in await manager.engine.nodes())
-    after = None if query.cursor is None else decode_cursor(query.cursor, 2)
+    after = None if query.cursor is None else decode_cursor(query.cursor, str, str)
     found: list[m.DataItem] = []
     for name in sorted(names):
         if after is not None and name < str(after[0]):
@@ -189,7 +189,7 @@ async def one_node(manager: Service, name: str) -> str:
         ProblemError: there is none.
 
     """
-    known = by_name(node.fqdn for node in await manager.engine.nodes())
+    known = by_name([node.fqdn for node in await manager.engine.nodes()])
     found = known.get(name)
     if found is None:
         raise missing("node", name, known)

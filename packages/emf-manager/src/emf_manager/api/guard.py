@@ -6,6 +6,7 @@ permission, the size and strictness of the body, the audit record of a write.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -14,11 +15,14 @@ import anyio
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from emf_agent.errors import EmfError
 from emf_manager.api import strict_json
-from emf_manager.api.problems import ProblemError, problem_response
+from emf_manager.api.problems import ProblemError, from_error, problem_response
 from emf_manager.authorization import Principal, find_route, methods_at, permits
 
 __all__ = ["AuditNote", "Guard", "principal_of"]
+
+logger = logging.getLogger(__name__)
 
 AUDIT_S = 5.0
 """Longest wait for the closing record of a write whose caller has gone."""
@@ -64,8 +68,13 @@ class Guard:
         try:
             principal = await self._admit(scope)
             body = None if is_read(scope) else await read_body(scope, receive)
+            if body is not None and principal is not None:
+                await self._audit(note(scope, principal, "begin"))
         except ProblemError as refusal:
             await refuse(scope, receive, send, refusal)
+            return
+        except EmfError as error:
+            await refuse(scope, receive, send, from_error(error))
             return
         scope.setdefault("state", {})["principal"] = principal
         if body is None or principal is None:
@@ -103,7 +112,6 @@ class Guard:
     async def _write(
         self, scope: Scope, receive: Receive, send: Send, principal: Principal
     ) -> None:
-        await self._audit(note(scope, principal, "begin"))
         status = 500
 
         async def observed(message: Message) -> None:
@@ -116,7 +124,13 @@ class Guard:
             await self._app(scope, receive, observed)
         finally:
             with anyio.move_on_after(AUDIT_S, shield=True):
-                await self._audit(note(scope, principal, "end", status))
+                await self._note_end(scope, principal, status)
+
+    async def _note_end(self, scope: Scope, principal: Principal, status: int) -> None:
+        try:
+            await self._audit(note(scope, principal, "end", status))
+        except EmfError:
+            logger.exception("the end of a write is not in the audit trail path=%s", scope["path"])
 
 
 class Replay:

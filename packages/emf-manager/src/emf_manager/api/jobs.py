@@ -58,7 +58,7 @@ async def create_job(
 @router.get("/jobs", response_model=Page[m.JobSummary])
 async def list_jobs(manager: Manager, query: Annotated[JobQuery, Query()]) -> Any:
     """List jobs, the newest first."""
-    before = None if query.cursor is None else str(decode_cursor(query.cursor, 1)[0])
+    before = None if query.cursor is None else str(decode_cursor(query.cursor, str)[0])
     found = await manager.engine.jobs(limit=query.limit + 1, before=before, requester=query.user)
     cut = tuple(map(translate.job_summary, found[: query.limit]))
     following = encode_cursor((cut[-1].id,)) if len(found) > query.limit else None

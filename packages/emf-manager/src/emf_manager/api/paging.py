@@ -34,8 +34,8 @@ def encode_cursor(key: tuple[str | int, ...]) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, width: int) -> tuple[str | int, ...]:
-    """Return the key in a cursor of so many parts.
+def decode_cursor(cursor: str, *kinds: type[str | int]) -> tuple[str | int, ...]:
+    """Return the key in a cursor, whose parts are of these kinds.
 
     Raises:
         ProblemError: this manager did not make it.
@@ -46,11 +46,7 @@ def decode_cursor(cursor: str, width: int) -> tuple[str | int, ...]:
         key = json.loads(text)
     except (binascii.Error, ValueError, RecursionError):
         key = None
-    if (
-        not isinstance(key, list)
-        or len(key) != width
-        or not all(isinstance(part, str | int) for part in key)
-    ):
+    if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
         fault = FieldFault(field="query.cursor", expected="a cursor from 'next'", got="another")
         raise ProblemError(
             422, "invalid", "query.cursor: not a cursor of this list", errors=[fault]
@@ -64,8 +60,7 @@ def page(
     """Cut one page out of values held in memory, sorted by their key."""
     ordered = sorted(items, key=key)
     if cursor is not None:
-        width = len(key(ordered[0])) if ordered else 1
-        after = decode_cursor(cursor, width)
+        after = decode_cursor(cursor, *[str for _ in key(ordered[0])] if ordered else [str])
         ordered = [item for item in ordered if key(item) > after]
     cut = tuple(ordered[:limit])
     return cut, encode_cursor(key(cut[-1])) if len(ordered) > limit else None

@@ -22,6 +22,7 @@ __all__ = [
     "FieldFault",
     "Problem",
     "ProblemError",
+    "from_error",
     "install",
     "problem_response",
 ]

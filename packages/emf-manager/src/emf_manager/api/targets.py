@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from emf_agent.errors import UsageError
 from emf_manager.api.problems import FieldFault, ProblemError
@@ -51,7 +51,7 @@ def read(text: str, field: str, known: Sequence[str]) -> tuple[str, ...]:
         raise ProblemError(422, "invalid", str(error), errors=[fault]) from error
 
 
-def by_name(known: Iterable[str]) -> dict[str, str]:
+def by_name(known: Sequence[str]) -> dict[str, str]:
     """Return full names by full name, and by first label where only one node has it."""
     labels: dict[str, list[str]] = {}
     for name in known:

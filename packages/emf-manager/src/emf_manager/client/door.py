@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -137,11 +137,13 @@ class Door:
                 if source.response.status_code != 200:
                     await source.response.aread()
                     self._raise_for(source.response)
-                yield self._events(source.aiter_sse())
+                async with aclosing(self._events(source.aiter_sse())) as events:
+                    yield events
 
-    async def _events(self, source: AsyncIterator[Any]) -> AsyncIterator[PushedEvent]:
-        async for message in source:
-            yield PushedEvent(message.id, message.event, json.loads(message.data or "null"))
+    async def _events(self, source: AsyncGenerator[Any, None]) -> AsyncGenerator[PushedEvent, None]:
+        async with aclosing(source) as messages:
+            async for message in messages:
+                yield PushedEvent(message.id, message.event, json.loads(message.data or "null"))
 
     async def _ask(
         self,

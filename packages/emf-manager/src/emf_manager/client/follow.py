@@ -77,10 +77,11 @@ async def follow_job(door: Door, job_id: str) -> AsyncGenerator[JobView, None]:
         async for event in events:
             if event is None or event.kind in {"gap", "job.done"}:
                 view = await read_job(door, job_id)
-            elif event.kind == "job.target":
-                view = view.with_target(target_of(event.data))
             else:
-                continue
+                changed = news(view, event)
+                if changed is view:
+                    continue
+                view = changed or await read_job(door, job_id)
             if view.done:
                 view = await read_job(door, job_id)
             yield view
@@ -92,5 +93,17 @@ async def read_job(door: Door, job_id: str) -> JobView:
     return JobView.from_json(await door.get(f"jobs/{job_id}"))
 
 
-def target_of(data: Any) -> Target:
-    return Target.from_json(data["body"])
+def news(view: JobView, event: PushedEvent) -> JobView | None:
+    """Return the view after an event; None where the event does not tell enough."""
+    data: Any = event.data
+    match event.kind:
+        case "job.target" if data["body"].get("result_left_out"):
+            return None
+        case "job.target":
+            return view.with_target(Target.from_json(data["body"]))
+        case "job.progress":
+            body = data["body"]
+            return view.with_progress(data["node"], body.get("fraction"), body.get("message"))
+        case "node.silent" | "node.online":
+            return view.with_contact(data["node"], silent=event.kind == "node.silent")
+    return view

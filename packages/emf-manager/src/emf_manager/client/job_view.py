@@ -110,6 +110,20 @@ class JobView:
             return self
         return replace(self, targets={**self.targets, target.node: target})
 
+    def with_contact(self, node: str, *, silent: bool) -> JobView:
+        """Return the view after a node fell silent or came back."""
+        known = self.targets.get(node)
+        if known is None or known.final or known.silent == silent:
+            return self
+        return self.with_target(replace(known, silent=silent))
+
+    def with_progress(self, node: str, fraction: float | None, message: str | None) -> JobView:
+        """Return the view after a node said how far it is."""
+        known = self.targets.get(node)
+        if known is None or known.final:
+            return self
+        return self.with_target(replace(known, fraction=fraction, message=message))
+
     @property
     def done(self) -> bool:
         """Whether every node's outcome is known."""

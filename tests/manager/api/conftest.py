@@ -1,0 +1,41 @@
+"""The API in memory over a fake manager."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from emf_manager.api.application import build_api
+from emf_manager.api.service import Service
+from tests.manager.api.fakes import NOW, FakeAccounts, FakeEngine
+from tests.manager.api.in_memory import InMemory
+
+
+@dataclass
+class Desk:
+    """A manager, and clients to talk to it."""
+
+    engine: FakeEngine
+    accounts: FakeAccounts
+    http: httpx.AsyncClient
+    transport: InMemory
+
+    async def call(
+        self, method: str, path: str, role: str = "admin", **more: object
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {role}-token", **more.pop("headers", {})}  # type: ignore[dict-item]
+        return await self.http.request(method, path, headers=headers, **more)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def desk() -> AsyncIterator[Desk]:
+    engine, accounts = FakeEngine(), FakeAccounts()
+    app = build_api(Service(engine, accounts, lambda: NOW))
+    transport = InMemory(app)
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://manager.example.com/api/v1"
+    ) as http:
+        yield Desk(engine, accounts, http, transport)
