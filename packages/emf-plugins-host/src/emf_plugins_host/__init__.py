@@ -1,1 +1,5 @@
-"""Plugins of every storage node: what a node is, apart from Lustre."""
+"""EMF Agent's host bundle: everything a node is, apart from Lustre.
+
+One room per entry point, each with a ``plugin`` module that is wiring only. Below them stand the
+doors that several rooms share: ``dbus``, ``netlink``, ``procfs`` and ``config_file``.
+"""

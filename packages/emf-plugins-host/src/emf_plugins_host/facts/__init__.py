@@ -1,0 +1,1 @@
+"""The room of what this machine is, and how it fares."""

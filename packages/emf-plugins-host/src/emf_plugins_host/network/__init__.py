@@ -1,0 +1,1 @@
+"""The room of interfaces, addresses, counters and LNet's view of them."""

@@ -1,0 +1,25 @@
+"""The host room's fixtures: both loops in real time (threads and programs take part), and fakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.host.programs import Programs
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    """Run each async test on both backends, in real time."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    """Return the only programs that this test's commands can find; none at first."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+    monkeypatch.setenv("EMF_AGENT_PROGRAM_PATH", str(folder))
+    return Programs(folder)
