@@ -48,7 +48,7 @@ def read_lnet(document: bytes, losses: Losses) -> Iterator[Record]:
             yield from _numbers("stats", body, {})
         elif key == "global" and isinstance(body, Mapping):
             yield from _numbers("global", body, {})
-        elif key == "show":
+        elif key == "show" or body is None:
             continue  # LNet is down: "show: - net: {errno: -100, ...}" is no record and no loss
         else:
             losses.note("lnetctl", 1, "unknown section", str(key).encode("utf-8", "replace"))
