@@ -412,7 +412,7 @@ def grant(name: str = "g1", **other: Any) -> EnrolmentGrant:
 
 
 def certificate(fqdn: str, serial: str = "01") -> Certificate:
-    return Certificate(serial, fqdn, 0.0, 9000.0, "key", "pem")
+    return Certificate(serial, fqdn, 0.0, 9000.0, f"key-{serial}", "pem")
 
 
 async def enrolled(store: Store, fqdn: str, **other: Any) -> None:
@@ -568,3 +568,25 @@ async def test_a_revoked_token_and_one_whose_user_is_gone_are_worthless(store: S
 async def test_no_secret_is_shown_by_a_record() -> None:
     token = ApiToken("t1", hash_secret("secret"), "maria", 1.0)
     assert hash_secret("secret") not in repr(token) + repr(grant("secret"))
+
+
+async def test_a_removed_node_is_not_brought_back_by_a_late_write(store: Store) -> None:
+    await store.remove_node(NODE, at=30.0, reason="scrapped", audit=NOTE)
+    await store.record(Changes(nodes=(Node(NODE, "online"),)))
+    node = await store.node(NODE)
+    assert node is not None
+    assert (node.state, node.reason) == ("removed", "scrapped")
+
+
+async def test_a_node_that_has_its_key_may_enrol_again(store: Store) -> None:
+    await enrolled(store, "mds1")
+    await store.add_grant(grant("plain"), audit=NOTE)
+    _, replaced = await store.enrol(
+        "plain", replace(certificate("mds1", "02"), key_sha256="key-s-mds1"), at=20.0, audit=NOTE
+    )
+    assert [one.serial for one in replaced] == ["s-mds1"]
+    kinds = [(event.kind, event.node, event.body) for event in await store.events()]
+    assert kinds == [
+        ("node.enrolled", "mds1", {"role": None, "again": False}),
+        ("node.enrolled", "mds1", {"role": None, "again": True}),
+    ]

@@ -44,7 +44,8 @@ def record(connection: Connection, changes: Changes) -> Committed:
     """Apply changes in the order of their fields."""
     if changes.envelope is not None and not _remember(connection, changes.envelope):
         return Committed(repeated=True)
-    upsert(connection, t.nodes, [row_of(n) for n in changes.nodes], keep=ENROLMENTS_OWN)
+    rows = [row_of(node) for node in changes.nodes]
+    upsert(connection, t.nodes, rows, keep=ENROLMENTS_OWN, unless=t.nodes.c.state == "removed")
     upsert(connection, t.sessions, [row_of(session) for session in changes.sessions])
     upsert(connection, t.values, [row_of(value) for value in changes.values])
     for news in changes.targets:

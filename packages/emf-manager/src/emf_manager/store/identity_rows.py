@@ -39,10 +39,12 @@ def enrol(
     node = Node(certificate.fqdn, role=grant["role"], enrolled=at)
     upsert(connection, t.nodes, [row_of(node)])
     live = _live_certificates(connection, certificate.fqdn, at)
-    if live and not grant["replace"]:
+    strangers = any(one.key_sha256 != certificate.key_sha256 for one in live)
+    if strangers and not grant["replace"]:
         raise NameAliveError(certificate.fqdn)
     replaced = _revoke(connection, live, at, "replaced")
-    _forget(connection, certificate.fqdn, at, "enrolled-again")
+    told = NewEvent(at, "node.enrolled", node.fqdn, {"role": node.role, "again": bool(live)})
+    _forget(connection, node.fqdn, at, "enrolled-again", told)
     connection.execute(t.certificates.insert(), row_of(certificate))
     append_audit(connection, (audit,))
     return node, replaced
@@ -58,7 +60,8 @@ def remove_node(
         return None
     gone = _revoke(connection, _live_certificates(connection, fqdn, at), at, reason)
     connection.execute(update(t.nodes).where(mine).values(state="removed", reason=reason))
-    committed = _forget(connection, fqdn, at, "node-removed")
+    told = NewEvent(at, "node.removed", fqdn, {"reason": reason})
+    committed = _forget(connection, fqdn, at, "node-removed", told)
     append_audit(connection, (audit,))
     return committed, gone
 
@@ -85,7 +88,7 @@ def _revoke(
     return some
 
 
-def _forget(connection: Connection, fqdn: str, at: float, reason: str) -> Committed:
+def _forget(connection: Connection, fqdn: str, at: float, reason: str, told: NewEvent) -> Committed:
     """Leave nothing of a name's earlier life to be seen under it (requirement R13)."""
     connection.execute(delete(t.values).where(t.values.c.node == fqdn))
     connection.execute(delete(t.envelopes).where(t.envelopes.c.node == fqdn))
@@ -98,8 +101,7 @@ def _forget(connection: Connection, fqdn: str, at: float, reason: str) -> Commit
         select(t.targets).where(t.targets.c.node == fqdn, t.targets.c.state != "final")
     ).mappings()
     remarks = tuple(Remark(_given_up(read_target(row), at, reason)) for row in waiting)
-    event = NewEvent(at, "node.forgotten", fqdn, {"reason": reason})
-    return record(connection, Changes(outcomes=remarks, events=(event,)))
+    return record(connection, Changes(outcomes=remarks, events=(told,)))
 
 
 def _given_up(target: Target, at: float, reason: str) -> Outcome:

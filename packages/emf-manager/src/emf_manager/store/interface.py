@@ -120,7 +120,10 @@ class Changes:
     envelope: EnvelopeKey | None = None
     """Seen before: nothing else of these changes is applied."""
     nodes: tuple[Node, ...] = ()
-    """Whole rows, except role, labels and ``enrolled``, which stay as enrolment set them."""
+    """Whole rows, except role, labels and ``enrolled``, which stay as enrolment set them.
+
+    A removed node stays removed; only enrolment brings its name back.
+    """
     sessions: tuple[SessionRecord, ...] = ()
     values: tuple[LatestValue, ...] = ()
     targets: tuple[TargetProgress, ...] = ()
@@ -317,11 +320,13 @@ class Store(Protocol):
     ) -> tuple[Node, tuple[Certificate, ...]]:
         """Redeem one use of a grant by one conditional UPDATE, and bind name and certificate.
 
-        Returns the node, and the certificates that this one replaced (now revoked).
+        Returns the node, and the certificates that this one replaced (now revoked). Appends an
+        event ``node.enrolled``; ``remove_node`` appends ``node.removed``.
 
         Raises:
             GrantUnusableError: it is used up, expired or revoked by now.
-            NameAliveError: the name has a live certificate, and the grant does not replace.
+            NameAliveError: the name has a live certificate with another key, and the grant does
+                not replace.
 
         """
         ...

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, RowMapping, Table
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from emf_manager.records import Node, Orphan, Outcome, Target
@@ -92,8 +92,12 @@ def upsert(
     rows: Sequence[Mapping[str, Any]],
     *,
     keep: Collection[str] = (),
+    unless: ColumnElement[bool] | None = None,
 ) -> None:
-    """Insert rows, or replace those with the same primary key, but for the columns to keep."""
+    """Insert rows, or replace those with the same primary key, but for the columns to keep.
+
+    A row that is there, and of which ``unless`` holds, stays as it is.
+    """
     if not rows:
         return
     statement = _insert(connection, table)
@@ -103,7 +107,9 @@ def upsert(
         for name in (column.name for column in table.columns)
         if name not in key and name not in keep
     }
-    connection.execute(statement.on_conflict_do_update(index_elements=key, set_=new), list(rows))
+    where = None if unless is None else ~unless
+    merged = statement.on_conflict_do_update(index_elements=key, set_=new, where=where)
+    connection.execute(merged, list(rows))
 
 
 def insert_new(connection: Connection, table: Table, row: Mapping[str, Any]) -> bool:
