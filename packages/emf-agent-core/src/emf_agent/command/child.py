@@ -40,7 +40,6 @@ Ends = tuple[int, int, int]
 
 CHUNK_BYTES = 65_536
 PIPE_GRACE_S = 0.2
-KILL_DEADLINE_S = 2.0
 
 
 class Pipe:
@@ -88,13 +87,20 @@ class Pipe:
 class Child:
     """A started program and what holds its tree together."""
 
-    def __init__(self, process: subprocess.Popen[bytes], enclosure: Enclosure, ends: Ends) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        enclosure: Enclosure,
+        ends: Ends,
+        kill_deadline_s: float,
+    ) -> None:
         self._process = process
         self._enclosure = enclosure
         self._stdin = ends[0]
         self.stdout = Pipe(ends[1])
         self.stderr = Pipe(ends[2])
         self._watch = process_descriptor(process.pid)
+        self._kill_deadline_s = kill_deadline_s
 
     @property
     def pid(self) -> int:
@@ -155,7 +161,7 @@ class Child:
         """End the whole tree: SIGTERM, ``grace_s``, SIGKILL; runs to its end even if cancelled.
 
         ``drain`` reads a pipe to its end meanwhile: a program must not hang on its last words.
-        Raises CommandStuckError with what SIGKILL did not end within two seconds.
+        Raises CommandStuckError with what SIGKILL did not end in time.
         """
         with anyio.CancelScope(shield=True):
             async with anyio.create_task_group() as tasks:
@@ -165,7 +171,7 @@ class Child:
                     await self._in_thread(self._enclosure.terminate)
                     with anyio.move_on_after(grace_s):
                         await self._emptied()
-                with anyio.move_on_after(KILL_DEADLINE_S):
+                with anyio.move_on_after(self._kill_deadline_s):
                     await self._killed()
                 left = await self._members()
                 self.stdout.child_ended()
@@ -246,7 +252,7 @@ def start_child(
         undo.pop_all()
     limit_core_dumps(process.pid)
     enclosure.opened(process.pid)
-    return Child(process, enclosure, ours)
+    return Child(process, enclosure, ours, around.kill_deadline_s)
 
 
 def open_pipes(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 
@@ -16,6 +17,26 @@ from emf_agent.command.program import Argument, Call, build_call
 __all__ = ["CommandStream", "open_command"]
 
 STDERR_LIMIT_BYTES = 16_384
+
+
+class Lines:
+    """Iterates over lines; no generator, so that a loop may be left without closing it."""
+
+    def __init__(self, pipe: Pipe, splitter: LineSplitter) -> None:
+        self._pipe = pipe
+        self._splitter = splitter
+        self._whole: deque[bytes] = deque()
+
+    def __aiter__(self) -> Lines:
+        return self
+
+    async def __anext__(self) -> str:
+        while not self._whole:
+            data = await self._pipe.read()
+            self._whole.extend(self._splitter.feed(data) if data else self._splitter.finish())
+            if not data and not self._whole:
+                raise StopAsyncIteration
+        return visible(self._whole.popleft())
 
 
 class CommandStream:
@@ -43,18 +64,13 @@ class CommandStream:
         """Return how many lines were longer than the limit, and lost their end."""
         return self._splitter.cut_lines
 
-    async def chunks(self) -> AsyncGenerator[bytes, None]:
-        """Yield standard output as it comes, undecoded, until it ends."""
-        while data := await self._child.stdout.read():
-            yield data
+    async def read(self) -> bytes:
+        """Return the next bytes of standard output, undecoded; none at its end."""
+        return await self._child.stdout.read()
 
-    async def lines(self) -> AsyncGenerator[str, None]:
-        """Yield each line of standard output, without its end, until it ends."""
-        while data := await self._child.stdout.read():
-            for line in self._splitter.feed(data):
-                yield visible(line)
-        for line in self._splitter.finish():
-            yield visible(line)
+    def lines(self) -> Lines:
+        """Return an iterator over the lines of standard output, without their ends."""
+        return Lines(self._child.stdout, self._splitter)
 
     async def finished(self, ok_codes: Collection[int] = (0,)) -> Completed:
         """Wait for the end and return it, with what went to standard error and no ``stdout``.

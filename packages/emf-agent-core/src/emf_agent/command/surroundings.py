@@ -24,10 +24,14 @@ _entered: ContextVar[Surroundings] = ContextVar("emf_agent.command.surroundings"
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where bare program names are looked up, and what holds a process tree together."""
+    """Where bare program names are looked up, and what holds a process tree together.
+
+    A process that has not gone ``kill_deadline_s`` after SIGKILL is given up as stuck.
+    """
 
     search_path: tuple[str, ...] = FIXED_PATH
     containment: Containment = field(default_factory=SessionContainment)
+    kill_deadline_s: float = 2.0
 
     @contextmanager
     def entered(self) -> Generator[Surroundings, None, None]:
