@@ -2,52 +2,296 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager
+import secrets
+import uuid
+from collections.abc import AsyncGenerator, Collection, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass, replace
 
-from emf_manager.bus import Subscription
+import anyio
+
+from emf_agent.errors import RefusedError, UsageError
+from emf_agent.wire import ManagerMessage, Pace, ReceivedEnvelope
+from emf_manager import catalogue as book
+from emf_manager import desk as d
+from emf_manager import portraits as show
+from emf_manager.agents import values as v
+from emf_manager.agents.rules import LEASE_S
+from emf_manager.bus import Bus, Subscription
+from emf_manager.clock import Clock, SystemClock
+from emf_manager.jobs import Open
+from emf_manager.nodesets import MAX_NODES
+from emf_manager.records import Job, LatestValue, Node, Target
+from emf_manager.seats import NodeGoneError, Seat, Seats
+from emf_manager.store.interface import KeyReusedError, Loaded, Store
 from emf_manager.views import (
     CatalogueEntry,
+    ConflictError,
     DataView,
     EventView,
     JobOrder,
     JobView,
     NodeView,
+    NotFoundError,
     PingView,
     SessionView,
 )
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Limits", "open_engine"]
+
+LONGEST_S = 366 * 86400.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Paces and bounds of the manager."""
+
+    poll_s: float = 25.0
+    """How long a GET hangs before it is answered empty."""
+    ancestor_poll_s: float = 30.0
+    lease_s: float = LEASE_S
+    expires_in_s: float = 300.0
+    """How long a node has to take an action, where the order does not say."""
+    nodes: int = MAX_NODES
+    """Nodes one job may have."""
+    open_targets: int = 1000
+    """Actions that may wait or run on one node."""
+    keep_s: float = 30 * 86400.0
+    """How long finished jobs, ended sessions and events are kept."""
+    prune_every_s: float = 3600.0
+
+
+@asynccontextmanager
+async def open_engine(
+    store: Store, *, clock: Clock | None = None, limits: Limits | None = None
+) -> AsyncGenerator[Engine, None]:
+    """Load what the store has, keep time while open, and answer every hanging GET at the end."""
+    engine = Engine(store, clock or SystemClock(), limits or Limits(), await store.load())
+    await engine.recall()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(engine.seats.keep_time)
+        tasks.start_soon(engine.seats.tell)
+        tasks.start_soon(engine.prune)
+        try:
+            yield engine
+        finally:
+            engine.close()
+            tasks.cancel_scope.cancel()
 
 
 class Engine:
     """Everything the manager knows and does; one per process."""
 
+    def __init__(self, store: Store, clock: Clock, limits: Limits, loaded: Loaded) -> None:
+        self._store = store
+        self._clock = clock
+        self._loaded = loaded
+        self._bus: Bus[EventView] = Bus()
+        self.limits = limits
+        self.epoch = loaded.epoch
+        self.seats = Seats(
+            store,
+            clock,
+            self._bus,
+            lease_s=limits.lease_s,
+            make_desk=lambda node: d.restore(node, self._clock.now(), self._clock.wall()),
+            last_event=loaded.last_event,
+        )
+
+    # Beginning and end
+
+    async def recall(self) -> None:
+        """Seat every node as it was left."""
+        loaded, now, wall = self._loaded, self._clock.now(), self._clock.wall()
+        reports = {value.node: value.body for value in await self._store.values(daemon=d.AGENT)}
+        by_id = {job.id: job for job in loaded.jobs}
+        for node in loaded.nodes:
+            desk = d.restore(
+                node,
+                now,
+                wall,
+                lease_s=self.limits.lease_s,
+                sessions=[s for s in loaded.sessions if s.node == node.fqdn],
+                report=reports.get(node.fqdn),
+                envelopes=loaded.envelopes.get(node.fqdn, ()),
+            )
+            mine = [t for t in loaded.targets if t.node == node.fqdn and t.job_id in by_id]
+            opened = [self._opened(by_id[t.job_id], t, node.protocol) for t in mine]
+            self.seats.add(replace(desk, open={each.target.action_id: each for each in opened}))
+
+    def close(self) -> None:
+        """Answer every hanging GET and end every event stream: the manager shuts down."""
+        self.seats.close()
+        self._bus.close()
+
+    @property
+    def closing(self) -> bool:
+        """Whether the manager shuts down."""
+        return self.seats.closing
+
+    async def prune(self) -> None:
+        """Drop what is older than it is kept, now and then."""
+        while True:
+            await self._clock.wait(anyio.Event(), self._clock.now() + self.limits.prune_every_s)
+            await self._store.prune(before=self._clock.wall() - self.limits.keep_s)
+
+    # The agents' side: what the gateway calls
+
+    def pace(self) -> Pace:
+        """Return the pace this manager wants of its agents."""
+        return Pace(poll_s=self.limits.poll_s, lease_s=self.limits.lease_s)
+
+    def wall(self) -> float:
+        """Return the manager's time, for the agents' offset."""
+        return self._clock.wall()
+
+    async def post(
+        self, fqdn: str, contact: v.Contact, received: ReceivedEnvelope
+    ) -> v.Accept | v.Refuse:
+        """Take an envelope; once this returns, what has no verdict is on disk.
+
+        Raises:
+            NodeGoneError: the node is not enrolled. StoreError: nothing was taken.
+
+        """
+        posted = v.Posted(
+            contact=contact,
+            messages=received.messages,
+            unreadable=received.unreadable,
+            envelope_id=received.id,
+            hello=received.hello,
+            goodbye=received.goodbye,
+            fresh_ids=tuple(str(uuid.uuid4()) for _ in received.messages),
+        )
+        seat = await self.seats.find(fqdn)
+        for effect in await self.seats.apply(seat, posted):
+            if isinstance(effect, v.Accept | v.Refuse):
+                return effect
+        raise AssertionError("a POST is accepted or refused")
+
+    async def poll(
+        self, fqdn: str, contact: v.Contact, acknowledged: int | None
+    ) -> tuple[ManagerMessage, ...] | v.Refuse:
+        """Hang until there is something for this agent process, it is replaced, or it is time.
+
+        A caller that is cancelled has gone away and takes nothing with it.
+
+        Raises:
+            NodeGoneError: the node is not enrolled, or was removed meanwhile. StoreError.
+
+        """
+        seat = await self.seats.find(fqdn)
+        number = 0
+        for effect in await self.seats.apply(seat, v.Polled(contact, acknowledged)):
+            if isinstance(effect, v.Refuse):
+                return effect
+            if isinstance(effect, v.Hang):
+                number = effect.poll
+        patience_s = self.limits.poll_s if contact.protocol >= 2 else self.limits.ancestor_poll_s
+        waited = False
+        try:
+            await self._clock.wait(seat.hanging[number], self._clock.now() + patience_s)
+            waited = True
+        finally:
+            seat.hanging.pop(number, None)
+            if not waited and not seat.gone:
+                with anyio.CancelScope(shield=True):
+                    await self.seats.apply(seat, v.Abandoned(number))
+        if self.closing:
+            return ()
+        for effect in await self.seats.apply(seat, v.Collect(number)):
+            if isinstance(effect, v.Answer):
+                return effect.messages
+        raise AssertionError("a GET that hung is answered")
+
+    async def nudge(self, fqdn: str) -> None:
+        """Have the hanging GET of a node answered now, so that who it is is looked at again."""
+        desk = self.seats.known(fqdn)
+        if desk is not None:
+            await self.seats.apply(await self.seats.find(fqdn), v.Nudge())
+
+    async def reset_sessions(self, fqdn: str, *, daemon: str | None, reason: str) -> None:
+        """End a daemon's session, or all, so that the agent asks for new ones; NotFoundError."""
+        await self._apply(fqdn, v.Reset(daemon, reason))
+
+    async def remove_node(self, fqdn: str, *, requester: str, reason: str) -> None:
+        """Forget a node: certificates revoked, GET ended, sessions and values gone; NotFoundError.
+
+        What it had taken of jobs becomes ``unknown``.
+        """
+        if not await self.seats.remove(fqdn, reason, by=requester):
+            raise NotFoundError("node", fqdn)
+
+    # Nodes and what they say
+
     async def nodes(self) -> tuple[NodeView, ...]:
         """Return every enrolled node, by name."""
-        raise NotImplementedError
+        return tuple(self._shown(node) for node in await self._store.nodes())
 
     async def node(self, fqdn: str) -> NodeView:
         """Return one node; NotFoundError where it is not enrolled."""
-        raise NotImplementedError
+        return self._shown(await self._node(fqdn))
 
     async def sessions(
         self, *, node: str | None = None, daemon: str | None = None
     ) -> tuple[SessionView, ...]:
         """Return the sessions there are now, by node and daemon."""
-        raise NotImplementedError
+        views = [
+            view
+            for desk in self.seats.desks()
+            if node in (None, desk.node.fqdn)
+            for view in show.session_views(desk.host, desk.records)
+            if daemon in (None, view.daemon)
+        ]
+        return tuple(sorted(views, key=lambda view: (view.node, view.daemon)))
 
     async def latest(self, node: str, daemon: str) -> DataView:
         """Return the last value; NotFoundError where there is no node, or no value yet."""
-        raise NotImplementedError
+        await self._node(node)
+        values = await self._store.values(node=node, daemon=daemon)
+        if not values:
+            raise NotFoundError("value", f"{daemon} of {node}")
+        return self._data_view(values[0])
 
     async def latest_all(self, node: str) -> tuple[DataView, ...]:
-        """Return the last value of each daemon of a node."""
-        raise NotImplementedError
+        """Return the last value of each daemon of a node; NotFoundError."""
+        await self._node(node)
+        return tuple(self._data_view(value) for value in await self._store.values(node=node))
 
     async def catalogue(self) -> tuple[CatalogueEntry, ...]:
         """Return every action some node has, by name."""
-        raise NotImplementedError
+        return book.merge(
+            {desk.node.fqdn: desk.report for desk in self.seats.desks() if desk.report is not None}
+        )
+
+    async def ping(self, nodes: Sequence[str], *, timeout_s: float = 5.0) -> tuple[PingView, ...]:
+        """Ask each node to come back at once, and say how long that took; NotFoundError."""
+        seats = [await self._seat(fqdn) for fqdn in dict.fromkeys(nodes)]
+        answers: dict[str, float | None] = {}
+        async with anyio.create_task_group() as tasks:
+            for seat in seats:
+                tasks.start_soon(self._ping, seat, timeout_s, answers)
+        return tuple(
+            PingView(
+                node=seat.desk.node.fqdn,
+                alive=answers[seat.desk.node.fqdn] is not None,
+                seconds=answers[seat.desk.node.fqdn],
+                last_contact=seat.desk.last_contact,
+            )
+            for seat in seats
+        )
+
+    async def _ping(self, seat: Seat, timeout_s: float, answers: dict[str, float | None]) -> None:
+        began, returned = self._clock.now(), seat.returned
+        answers[seat.desk.node.fqdn] = None
+        try:
+            await self.seats.apply(seat, v.Nudge())
+        except NodeGoneError:
+            return
+        if await self._clock.wait(returned, began + timeout_s):
+            answers[seat.desk.node.fqdn] = self._clock.now() - began
+
+    # Jobs
 
     async def create_job(self, order: JobOrder) -> JobView:
         """Store a job and offer it: once this returns it survives a restart.
@@ -58,32 +302,160 @@ class Engine:
             open jobs. UsageError: nothing targeted, or a number out of range.
 
         """
-        raise NotImplementedError
+        order = replace(order, nodes=tuple(dict.fromkeys(order.nodes)))
+        seats = await self._judged(order)
+        wall = self._clock.wall()
+        expires_in_s = order.expires_in_s or self.limits.expires_in_s
+        job = Job(
+            id=new_job_id(wall),
+            action=order.action,
+            args=order.args,
+            requester=order.requester,
+            created=wall,
+            expires=wall + expires_in_s,
+            timeout_s=order.timeout_s,
+            dry_run=order.dry_run,
+            idempotency_key=order.idempotency_key,
+            open_targets=len(seats),
+        )
+        targets = tuple(
+            Target(f"{job.id}.{place}", job.id, seat.desk.node.fqdn, queued=wall)
+            for place, seat in enumerate(seats)
+        )
+        event = show.job_created(job, wall)
+        with anyio.CancelScope(shield=True):
+            try:
+                created = await self._store.create_job(job, targets, events=(event,))
+            except KeyReusedError as error:
+                raise ConflictError(str(error)) from error
+            self.seats.announce(created.events)
+            if created.created:
+                for seat, target in zip(seats, created.targets, strict=True):
+                    await self._offer(seat, self._opened(created.job, target, None))
+        return await self.job(created.job.id)
 
     async def job(self, job_id: str) -> JobView:
         """Return a job with its targets; NotFoundError."""
-        raise NotImplementedError
+        event = self.seats.last_event
+        found = await self._store.job(job_id)
+        if found is None:
+            raise NotFoundError("job", job_id)
+        job, targets = found
+        views = tuple(show.target_view(t, silent=self._is_silent(t.node)) for t in targets)
+        counts = show.count_targets((view.state, view.outcome, 1) for view in views)
+        return replace(show.job_view(job, counts), targets=views, event=event)
 
     async def jobs(
         self, *, limit: int = 100, before: str | None = None, requester: str | None = None
     ) -> tuple[JobView, ...]:
         """Return jobs without targets, newest first, those with an id below ``before``."""
-        raise NotImplementedError
+        found = await self._store.jobs(limit=limit, before=before, requester=requester)
+        tallies = await self._store.tallies([job.id for job in found])
+        return tuple(show.job_view(job, show.count_tally(tallies.get(job.id, {}))) for job in found)
 
     async def cancel_job(
         self, job_id: str, *, requester: str, nodes: Collection[str] | None = None
     ) -> JobView:
         """Ask for the end of a job, or of it on some nodes; what is final stays. NotFoundError."""
-        raise NotImplementedError
+        found = await self._store.job(job_id)
+        if found is None:
+            raise NotFoundError("job", job_id)
+        for target in found[1]:
+            if target.state != "final" and (nodes is None or target.node in nodes):
+                asked = d.CancelActions((target.action_id,), requester)
+                try:
+                    await self.seats.apply(await self.seats.find(target.node), asked)
+                except NodeGoneError:
+                    continue
+        return await self.job(job_id)
 
-    async def ping(self, nodes: Sequence[str], *, timeout_s: float = 5.0) -> tuple[PingView, ...]:
-        """Ask each node to come back at once, and say how long that took; NotFoundError."""
-        raise NotImplementedError
+    async def _judged(self, order: JobOrder) -> list[Seat]:
+        """Return the seats of an order that may be stored."""
+        if not order.nodes:
+            raise UsageError("a job needs at least one node")
+        if len(order.nodes) > self.limits.nodes:
+            raise RefusedError(f"a job may have {self.limits.nodes} nodes; name fewer")
+        for name, seconds in (("timeout", order.timeout_s), ("expiry", order.expires_in_s)):
+            if seconds is not None and not 0 < seconds <= LONGEST_S:
+                raise UsageError(f"the {name} must be above 0 and at most {LONGEST_S:g} s")
+        seats = [await self._seat(fqdn) for fqdn in order.nodes]
+        for seat in seats:
+            if len(seat.desk.open) >= self.limits.open_targets:
+                raise RefusedError(
+                    f"{seat.desk.node.fqdn} has {self.limits.open_targets} actions that wait or "
+                    "run; wait for them or cancel some"
+                )
+        reports = {s.desk.node.fqdn: s.desk.report for s in seats if s.desk.report is not None}
+        book.check_order(order, reports)
+        return seats
+
+    async def _offer(self, seat: Seat, opened: Open) -> None:
+        try:
+            await self.seats.apply(seat, d.Added((opened,)))
+        except NodeGoneError:
+            return
+
+    def _opened(self, job: Job, target: Target, protocol: int | None) -> Open:
+        now, wall = self._clock.now(), self._clock.wall()
+        offered = None if target.offered is None else now - max(0.0, wall - target.offered)
+        return Open(
+            job=job,
+            target=target,
+            expires_at=now + (job.expires - wall),
+            protocol=None if target.state == "queued" else protocol,
+            offered_at=offered,
+        )
+
+    # What happens
 
     async def events(self, *, after: int, limit: int = 1000) -> tuple[EventView, ...]:
         """Return stored events above a number, in order."""
-        raise NotImplementedError
+        return tuple(
+            show.event_view(event) for event in await self._store.events(after=after, limit=limit)
+        )
+
+    async def last_event(self) -> int:
+        """Return the number of the newest event; 0 before the first."""
+        return self.seats.last_event
 
     def subscribe(self, *, after: int) -> AbstractContextManager[Subscription[EventView]]:
         """Hand out events from now on; read ``events`` up to the first one's number after this."""
-        raise NotImplementedError
+        return self._bus.subscribe(after=after)
+
+    # Inside
+
+    async def _node(self, fqdn: str) -> Node:
+        node = await self._store.node(fqdn)
+        if node is None or node.state == "removed":
+            raise NotFoundError("node", fqdn)
+        return node
+
+    async def _seat(self, fqdn: str) -> Seat:
+        try:
+            return await self.seats.find(fqdn)
+        except NodeGoneError as error:
+            raise NotFoundError("node", fqdn) from error
+
+    async def _apply(self, fqdn: str, event: d.Event) -> None:
+        await self.seats.apply(await self._seat(fqdn), event)
+
+    def _is_silent(self, fqdn: str) -> bool:
+        desk = self.seats.known(fqdn)
+        return desk is None or desk.host.silent
+
+    def _shown(self, node: Node) -> NodeView:
+        desk = self.seats.known(node.fqdn)
+        if desk is None:
+            return show.node_view(node, node.last_contact, {})
+        return show.node_view(desk.node, desk.last_contact, desk.host.sessions)
+
+    def _data_view(self, value: LatestValue) -> DataView:
+        desk = self.seats.known(value.node)
+        session = None if desk is None else desk.host.sessions.get(value.daemon)
+        return show.data_view(value, session, self._clock.wall())
+
+
+def new_job_id(wall: float) -> str:
+    """Return a UUIDv7 (RFC 9562): sorts by age, is never used twice."""
+    number = int(wall * 1000) << 80 | 0x7 << 76 | secrets.randbits(12) << 64
+    return str(uuid.UUID(int=number | 0b10 << 62 | secrets.randbits(62)))

@@ -1,0 +1,125 @@
+"""An action's arguments against its schema, before anything is stored: named field, expected, got.
+
+The schema comes from the node and describes the arguments by name; the forms that stand for the
+same (one value, an array in order, nothing) are those the node itself accepts. What the caller
+gave is never repeated, since it may be a secret: only its type is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError, ValidationError
+from pydantic import JsonValue
+from referencing import Registry
+from referencing.exceptions import Unresolvable
+
+from emf_agent.wire import ActionDescription
+from emf_manager.views import ArgumentsError
+
+__all__ = ["check_arguments"]
+
+JSON_TYPES = {
+    type(None): "null",
+    bool: "a boolean",
+    int: "an integer",
+    float: "a number",
+    str: "a string",
+    list: "an array",
+    dict: "an object",
+}
+MOST_SHOWN = 120
+
+
+def check_arguments(action: ActionDescription, args: JsonValue) -> None:
+    """Refuse arguments that this form of an action would refuse.
+
+    A schema that cannot be used (from a newer or a broken agent) refuses nothing: the node decides.
+
+    Raises:
+        ArgumentsError: with the first field that does not fit.
+
+    """
+    schema = action.args_schema
+    positional = schema.get("x-positional", list(schema.get("properties", {})))
+    if not isinstance(positional, list):
+        return
+    try:
+        validator = Draft202012Validator(schema, registry=Registry())
+        faults = []
+        for candidate in _by_name(action.name, args, positional, schema.get("required", ())):
+            fault = next(iter(sorted(validator.iter_errors(candidate), key=_depth)), None)
+            if fault is None:
+                return
+            faults.append(fault)
+    except (SchemaError, Unresolvable, RecursionError, TypeError, AttributeError):
+        return
+    raise _explained(action.name, faults[-1])
+
+
+def _by_name(
+    action: str, args: JsonValue, names: list[str], required: Any
+) -> Iterator[dict[str, JsonValue]]:
+    """Yield what the arguments may mean, the likeliest last: its fault is the one to show."""
+    if not names:
+        if args is None or args in ({}, []):
+            yield {}
+            return
+        raise ArgumentsError(action, "args", "nothing (null)", _type_of(args))
+    if len(names) == 1:
+        if args is None and names[0] not in required:
+            yield {}
+            return
+        if isinstance(args, dict) and (names[0] in args or not args):
+            yield {names[0]: args}
+            yield args
+            return
+        yield {names[0]: args}
+        return
+    if args is None:
+        yield {}
+    elif isinstance(args, dict):
+        yield args
+    elif isinstance(args, list):
+        if len(args) > len(names):
+            wanted = f"at most {len(names)} values ({', '.join(names)})"
+            raise ArgumentsError(action, "args", wanted, f"{len(args)}")
+        yield dict(zip(names, args, strict=False))
+    else:
+        wanted = f"an array or an object with {', '.join(names)}"
+        raise ArgumentsError(action, "args", wanted, _type_of(args))
+
+
+def _depth(fault: ValidationError) -> tuple[int, str]:
+    return len(fault.absolute_path), fault.json_path
+
+
+def _explained(action: str, fault: ValidationError) -> ArgumentsError:
+    where = ".".join(["args", *(str(part) for part in fault.absolute_path)])
+    wanted: Any = fault.validator_value
+    instance: Any = fault.instance
+    schema: Any = fault.schema
+    match fault.validator:
+        case "required" if isinstance(instance, dict) and isinstance(wanted, list):
+            missing = next(name for name in wanted if name not in instance)
+            return ArgumentsError(action, f"{where}.{missing}", "a value", "nothing")
+        case "additionalProperties":
+            known = list(schema.get("properties", {}))
+            unknown = next((name for name in instance if name not in known), "?")
+            offer = f"one of {', '.join(known)}" if known else "no members"
+            return ArgumentsError(action, f"{where}.{str(unknown)[:80]}", offer, "an unknown name")
+        case "type":
+            kinds = wanted if isinstance(wanted, list) else [wanted]
+            expected = " or ".join(map(str, kinds))
+        case "enum":
+            expected = f"one of {wanted}"
+        case _:
+            expected = f"{fault.validator} {wanted}"
+    return ArgumentsError(action, where, expected[:MOST_SHOWN], _type_of(instance))
+
+
+def _type_of(value: JsonValue) -> str:
+    kind = JSON_TYPES.get(type(value), type(value).__name__)
+    return f"{kind} of length {len(value)}" if isinstance(value, str | list) else kind
