@@ -87,6 +87,7 @@ class InMemory(httpx.AsyncBaseTransport):
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
+        self._exchanges: list[Exchange] = []
         self.refusing = False
         """Behave as a manager that is down."""
 
@@ -102,12 +103,15 @@ class InMemory(httpx.AsyncBaseTransport):
         trace: TracebackType | None = None,
     ) -> None:
         self._tasks.cancel_scope.cancel()
-        await self._tasks.__aexit__(kind, error, trace)
+        for exchange in self._exchanges:
+            exchange.pieces.close()
+        await self._tasks.__aexit__(None, None, None)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self.refusing:
             raise httpx.ConnectError("connection refused")
         exchange = Exchange(request, await request.aread())
+        self._exchanges.append(exchange)
         self._tasks.start_soon(exchange.run, self.app)
         await exchange.started.wait()
         return httpx.Response(

@@ -143,7 +143,8 @@ class Door:
     async def _events(self, source: AsyncGenerator[Any, None]) -> AsyncGenerator[PushedEvent, None]:
         async with aclosing(source) as messages:
             async for message in messages:
-                yield PushedEvent(message.id, message.event, json.loads(message.data or "null"))
+                if message.data:
+                    yield PushedEvent(message.id, message.event, json.loads(message.data))
 
     async def _ask(
         self,

@@ -66,6 +66,7 @@ def run(
     ARGS_JSON is one JSON value: an object by name, an array by place; a single word needs no
     quotes. @FILE reads it from a file, - from standard input.
     """
+    reporter = reporter_for(json_out=json_out, jsonl=jsonl)
     request = {
         "nodes": nodes,
         "exclude": exclude,
@@ -84,7 +85,7 @@ def run(
             hint(f"follow it with: emf job tail {started['id']}")
         return
     wait_s = None if timeout_s is None else timeout_s + GRACE_S
-    watch(ctx, started["id"], reporter_for(json_out=json_out, jsonl=jsonl), wait_s)
+    watch(ctx, started["id"], reporter, wait_s)
 
 
 @click.group(cls=Group)

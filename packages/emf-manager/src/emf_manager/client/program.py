@@ -15,13 +15,14 @@ import click
 
 from emf_agent.errors import EmfError
 from emf_manager.client.connection import Flags, default_file, resolve
+from emf_manager.client.output import tidy
 
 if TYPE_CHECKING:
     import httpx
 
     from emf_manager.client.door import Door
 
-__all__ = ["Command", "Group", "Setup", "as_json", "excluded", "talks", "to_run"]
+__all__ = ["Group", "Setup", "as_json", "excluded", "talks", "to_run"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -34,6 +35,8 @@ class Setup:
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     transport: Callable[[], httpx.AsyncBaseTransport] | None = None
+    run: Callable[[Callable[[], Awaitable[Any]]], Any] = anyio.run
+    """Runs one conversation with the manager to its end."""
     flags: Flags = field(default_factory=Flags)
 
     @property
@@ -54,24 +57,17 @@ class Setup:
         return Door(connection, self.transport() if self.transport else None)
 
 
-class Command(click.Command):
-    """A command whose expected errors are one line on stderr and an exit code."""
+class Group(click.Group):
+    """A group that knows what a mistyped command may have meant, and says errors in one line."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; an ``EmfError`` ends the program with its own exit code."""
+        """Run a command; an ``EmfError`` ends the program with its own exit code."""
         try:
             return super().invoke(ctx)
         except EmfError as error:
             for line in str(error).splitlines():
-                click.echo(f"emf: {line}", err=True)
+                click.echo(f"emf: {tidy(line)}", err=True)
             ctx.exit(error.exit_code)
-
-
-class Group(click.Group):
-    """A group that knows what a mistyped command may have meant."""
-
-    command_class = Command
-    group_class = type
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -97,7 +93,8 @@ def talks(body: Callable[Concatenate[Door, P], Awaitable[R]]) -> Callable[P, R]:
             async with setup.door() as door:
                 return await body(door, *args, **kwargs)
 
-        return anyio.run(with_door)
+        answer: R = setup.run(with_door)
+        return answer
 
     return command
 
