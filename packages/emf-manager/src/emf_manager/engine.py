@@ -408,10 +408,6 @@ class Engine:
 
     # What happens
 
-    async def last_event(self) -> int:
-        """Return the number of the newest event; 0 before the first."""
-        return self.seats.last_event
-
     async def events(self, *, after: int, limit: int = 1000) -> tuple[EventView, ...]:
         """Return stored events above a number, in order."""
         return tuple(
