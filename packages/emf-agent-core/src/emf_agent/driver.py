@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar
 
 import anyio
 import anyio.abc
-from pydantic import JsonValue
+from pydantic import JsonValue, TypeAdapter
 from pydantic_core import PydanticSerializationError
 from typing_extensions import assert_never
 
@@ -137,7 +137,6 @@ class Driver:
         self._condition: Condition = "ok"
         self._reason: str | None = None
         self._since = time()
-        self._updates = 0
         self._overruns = 0
         self._failures = 0
         self._call_ends = float("inf")
@@ -193,7 +192,6 @@ class Driver:
             condition=condition,
             reason=reason,
             since=round(since, 3),
-            updates=self._updates,
             overruns=self._overruns,
             failures=self._failures,
         )
@@ -318,7 +316,6 @@ class Driver:
             return schedule.updated(anyio.current_time())
         except Overrun:
             late = True
-        self._updates += 1
         if not late:
             self._become("ok", None)
             return schedule.updated(anyio.current_time())
@@ -347,20 +344,10 @@ class Driver:
         if type(daemon).delivered is not Daemon.delivered:
             on_stored = partial(instance.put, Delivered(payload))
         try:
-            channel.offer(self._encode(payload), on_stored)
+            channel.offer(encode(self._daemon.payload, payload), on_stored)
         except TooLargeError as error:
             raise DaemonFault(str(error)) from error
         return late
-
-    def _encode(self, payload: Any) -> JsonValue:
-        try:
-            value: JsonValue = self._daemon.payload.dump_python(
-                payload, mode="json", warnings="error"
-            )
-        except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
-            text = " ".join(str(error).split())[:300]
-            raise NotJsonError(type(payload).__name__, text) from error
-        return value
 
     async def _handle(self, daemon: Daemon, item: Message | Delivered, channel: Channel) -> None:
         deadline_s = self._daemon.start_deadline_s
@@ -370,7 +357,7 @@ class Driver:
         try:
             answer = await self._call(daemon.receive(item.body), deadline_s)
             if answer is not None:
-                channel.append({"Ok": self._encode(answer)}, keep=True)
+                channel.append({"Ok": encode(self._daemon.answer, answer)}, keep=True)
         except Overrun:
             channel.append({"Err": f"not handled within {deadline_s:g} s"}, keep=True)
         except Exception as error:
@@ -440,6 +427,21 @@ class NotJsonError(Exception):
 
     def __init__(self, kind: str, why: str) -> None:
         super().__init__(f"returned {kind}, which is not the JSON it promised: {why}")
+
+
+def encode(adapter: TypeAdapter[Any], value: Any) -> JsonValue:
+    """Return a plugin's value as JSON.
+
+    Raises:
+        NotJsonError: it is not what its annotation promised.
+
+    """
+    try:
+        encoded: JsonValue = adapter.dump_python(value, mode="json", warnings="error")
+    except (PydanticSerializationError, ValueError, TypeError, RecursionError) as error:
+        text = " ".join(str(error).split())[:300]
+        raise NotJsonError(type(value).__name__, text) from error
+    return encoded
 
 
 async def build(factory: Callable[[], Daemon]) -> Daemon:

@@ -84,6 +84,8 @@ class Channel:
     session_id: str
     delivery: Literal["latest", "every"]
     limits: Limits
+    wake: Callable[[], None] = lambda: None
+    """Called when something begins to wait."""
     counter: int = 0
     waiting: deque[Item] = field(default_factory=deque)
     waiting_bytes: int = 0
@@ -108,6 +110,7 @@ class Channel:
         if isinstance(self.held, Nothing) or not same_json(self.held, body):
             others.append(item)
         self._replace(others)
+        self.wake()
         return bool(others) and others[-1] is item
 
     def append(
@@ -123,6 +126,7 @@ class Channel:
         self.waiting.append(item)
         self.waiting_bytes += item.size
         self._drop_oldest()
+        self.wake()
 
     def take(self) -> tuple[NodeData, Item]:
         """Return the next message, numbered now, so that numbers go out without a gap."""
@@ -205,15 +209,19 @@ class Outbox:
         """Return how many messages wait, those on their way included."""
         waiting = sum(len(channel.waiting) for channel in self._channels.values())
         flying = len(self._in_flight.envelope.messages) if self._in_flight else 0
-        return waiting + flying + len(self._requests) + len(self._ends)
+        goodbye = self._goodbye is not None
+        return waiting + flying + len(self._requests) + len(self._ends) + goodbye
 
     def open(
         self, daemon: str, session_id: str, delivery: Literal["latest", "every"], limits: Limits
     ) -> Channel:
         """Return the channel of a new session; what an older one still had is let go."""
-        channel = Channel(self._fqdn, daemon, session_id, delivery, limits)
+        channel = Channel(self._fqdn, daemon, session_id, delivery, limits, wake=self._wake)
         self._channels[daemon] = channel
         return channel
+
+    def _wake(self) -> None:
+        self.wake()
 
     def close(self, daemon: str, session_id: str, reason: str | None) -> None:
         """Forget a session; with a reason the manager is told that it is over."""

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from pydantic import TypeAdapter
 
 from emf_agent.plugin import Action, ActionFinished, ActionNotice, Daemon, DaemonFactory
-from emf_agent.plugin.daemon import payload_adapter
+from emf_agent.plugin.daemon import answer_adapter, payload_adapter
 from emf_agent.wire import ActionDescription, DaemonDescription, PluginReport
 
 __all__ = [
@@ -48,6 +48,9 @@ class RegisteredDaemon:
     start_deadline_s: float
     delivery: Literal["latest", "every"]
     payload: TypeAdapter[Any]
+    """Writes and describes what the daemon sends."""
+    answer: TypeAdapter[Any]
+    """Writes what it answers to a message."""
 
     def schema(self) -> dict[str, Any]:
         """Return the payload as JSON Schema."""
@@ -150,4 +153,5 @@ def register_daemon(plugin: str, factory: DaemonFactory, **pace: float) -> Regis
         start_deadline_s=pace.get("start_deadline_s", looked_at.start_deadline_s),
         delivery=looked_at.delivery,
         payload=payload_adapter(kind),
+        answer=answer_adapter(kind),
     )

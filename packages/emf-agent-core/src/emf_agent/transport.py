@@ -133,7 +133,7 @@ async def open_transport(manager_url: str, context: ssl.SSLContext) -> AsyncGene
 
 
 def new_client(context: ssl.SSLContext) -> httpx.AsyncClient:
-    """Return a client that trusts the context alone; it follows nothing and reads no environment."""
+    """Return a client that trusts this context alone; proxies and redirects are not for it."""
     return httpx.AsyncClient(
         verify=context,
         trust_env=False,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from typing import Any, ClassVar, Literal, get_type_hints
 
-from pydantic import BaseModel, JsonValue, TypeAdapter
+from pydantic import JsonValue, TypeAdapter
 from typing_extensions import TypeAliasType
 
 from emf_agent.errors import EmfError
@@ -21,6 +20,7 @@ __all__ = [
     "NotApplicableError",
     "NotReadyError",
     "Payload",
+    "answer_adapter",
     "payload_adapter",
 ]
 
@@ -122,8 +122,15 @@ DaemonFactory = Callable[[], Daemon]
 
 def payload_adapter(daemon: type[Daemon]) -> TypeAdapter[Any]:
     """Return what writes and describes a daemon's payload, from ``update_session``'s annotation."""
-    hints = get_type_hints(daemon.update_session, include_extras=True)
-    annotation = hints.get("return", Any)
-    if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-        return TypeAdapter(annotation)
+    return returned_by(daemon.update_session)
+
+
+def answer_adapter(daemon: type[Daemon]) -> TypeAdapter[Any]:
+    """Return what writes a daemon's answers to messages, from ``receive``'s annotation."""
+    return returned_by(daemon.receive)
+
+
+def returned_by(method: Callable[..., Any]) -> TypeAdapter[Any]:
+    """Return the adapter of a method's return annotation; anything goes where it has none."""
+    annotation = get_type_hints(method, include_extras=True).get("return", Any)
     return TypeAdapter(Any if annotation in (Payload, type(None)) else annotation)

@@ -6,7 +6,16 @@ on asyncio and trio.
 """
 
 from emf_agent.testing.daemons import Sample, sample_daemon
+from emf_agent.testing.fake_manager import FakeManager
 from emf_agent.testing.fixtures import anyio_backend
+from emf_agent.testing.journals import open_unthreaded_journal
 from emf_agent.testing.virtual_time import VirtualTimeLoop
 
-__all__ = ["Sample", "VirtualTimeLoop", "anyio_backend", "sample_daemon"]
+__all__ = [
+    "FakeManager",
+    "Sample",
+    "VirtualTimeLoop",
+    "anyio_backend",
+    "open_unthreaded_journal",
+    "sample_daemon",
+]

@@ -11,7 +11,7 @@ __all__ = ["VirtualTimeLoop"]
 REAL_WAIT_S = 30.0
 
 
-class AdvancingSelector(selectors.DefaultSelector):  # type: ignore[valid-type, misc]
+class AdvancingSelector(selectors.DefaultSelector):
     """Instead of waiting for a timeout, adds it to the loop's clock.
 
     A wait without a timeout is for another thread, and real; it is bounded, so that a test that

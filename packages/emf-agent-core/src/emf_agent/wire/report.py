@@ -80,7 +80,7 @@ class DaemonDescription(ReportModel):
 
 
 class DaemonHealth(ReportModel):
-    """How one daemon fares."""
+    """How one daemon fares; nothing in it changes while all is well, so that it is not sent."""
 
     name: Name
     session: Literal["empty", "pending", "active"]
@@ -90,7 +90,6 @@ class DaemonHealth(ReportModel):
     reason: str | None = None
     since: float | None = None
     """Wall clock, seconds since the epoch, since when this condition holds."""
-    updates: int = 0
     overruns: int = 0
     failures: int = 0
 

@@ -1,0 +1,103 @@
+"""The door to the node's identity on disk: makes a key and a CSR, keeps what enrolment brought.
+
+``cryptography`` is imported here alone and late: it costs more memory than the whole protocol, and
+a running agent does not need it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from emf_agent.errors import ConfigurationError
+
+__all__ = ["IdentityFiles", "KeyRequest", "new_key_request", "write_private"]
+
+
+@dataclass(frozen=True)
+class KeyRequest:
+    """A fresh private key and the request to certify it, both PEM."""
+
+    key: str
+    csr: str
+
+    def __repr__(self) -> str:
+        return "KeyRequest(key='***')"
+
+
+@dataclass(frozen=True)
+class IdentityFiles:
+    """Where the identity lives (conventions: files on a node)."""
+
+    key: Path
+    certificate: Path
+    authority: Path
+
+    def missing(self) -> tuple[Path, ...]:
+        """Return the files that are not there; none means the node is enrolled."""
+        return tuple(
+            one for one in (self.key, self.certificate, self.authority) if not one.exists()
+        )
+
+    def save(self, *, key: str, certificate: str, authority: str) -> None:
+        """Write all three; the key last, so that an interrupted enrolment is no identity.
+
+        Raises:
+            ConfigurationError: a folder or file cannot be written.
+
+        """
+        write_private(self.authority, authority, mode=0o644)
+        write_private(self.certificate, certificate, mode=0o644)
+        write_private(self.key, key, mode=0o600)
+
+
+def new_key_request(fqdn: str) -> KeyRequest:
+    """Make an ECDSA P-256 key and a CSR for this name; only its key counts at the manager."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    # The common name of a certificate holds 64 characters; the full name is in the alternative.
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, fqdn[:64])])
+    csr = (
+        x509.CertificateSigningRequestBuilder()
+        .subject_name(subject)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(fqdn)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    return KeyRequest(
+        key=key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode(),
+        csr=csr.public_bytes(serialization.Encoding.PEM).decode(),
+    )
+
+
+def write_private(path: Path, text: str, *, mode: int) -> None:
+    """Replace a file in one step, never readable by more than ``mode`` allows at any moment.
+
+    Raises:
+        ConfigurationError: it cannot be written.
+
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(number, "w") as file:
+                os.fchmod(number, mode)
+                file.write(text)
+                file.flush()
+                os.fsync(number)
+            Path(name).replace(path)
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise ConfigurationError([f"{path}: cannot be written: {error.strerror}"]) from error
