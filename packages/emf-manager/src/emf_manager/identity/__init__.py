@@ -1,0 +1,1 @@
+"""Who is who: the authority, enrolment by token and CSR, renewal, revocation. Routes included."""

@@ -1,0 +1,97 @@
+"""Who belongs to the fleet at this moment: revoked certificates, and names that come and go.
+
+Another process, an admin command, may remove a node in the same database; the event trail tells.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import anyio
+
+from emf_manager.identity.peer import Peer
+from emf_manager.records import Node
+from emf_manager.store.interface import Store, StoreError
+
+__all__ = ["Fleet", "Membership"]
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.5
+"""A revocation made by another process takes this long to be seen (requirement R13: 1 s)."""
+KINDS = ("node.enrolled", "node.removed")
+
+
+class Fleet(Protocol):
+    """What must hear of names that come and go."""
+
+    async def enrolled(self, node: Node) -> None:
+        """Take a name in; what is known of an earlier node of the name is over."""
+        ...
+
+    async def removed(self, fqdn: str, reason: str) -> None:
+        """Drop a name: end its sessions and its hanging request."""
+        ...
+
+
+class Membership:
+    """The gate that every request of a node passes."""
+
+    def __init__(
+        self, store: Store, fleet: Fleet, *, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._store = store
+        self._fleet = fleet
+        self._wall = wall
+        self._revoked: Mapping[str, str] = {}
+        self._seen = 0
+        self._looking = anyio.Lock()
+
+    async def start(self) -> None:
+        """Read what is revoked; what happened before now, the fleet has read itself."""
+        self._seen = (await self._store.event_bounds())[1]
+        self._revoked = await self._store.revoked_serials(now=self._wall())
+
+    def refusal(self, peer: Peer) -> str | None:
+        """Return why this node's request must be refused (403), or None."""
+        if peer.serial in self._revoked:
+            return f"the certificate of {peer.fqdn} is revoked; enrol the node again"
+        if peer.not_after <= self._wall():
+            return f"the certificate of {peer.fqdn} has expired; enrol the node again"
+        return None
+
+    async def look(self) -> None:
+        """Take in what has happened since the last look, and tell the fleet."""
+        async with self._looking:
+            newest = (await self._store.event_bounds())[1]
+            if newest <= self._seen:
+                return
+            news = await self._store.events(after=self._seen, limit=newest, kinds=KINDS)
+            if news:
+                self._revoked = await self._store.revoked_serials(now=self._wall())
+            for name in dict.fromkeys(event.node for event in news if event.node is not None):
+                await self._tell(name)
+            self._seen = newest
+
+    async def watch(self) -> None:
+        """Look twice a second, for what other processes do."""
+        while True:
+            await anyio.sleep(LOOK_EVERY_S)
+            try:
+                await self.look()
+            except StoreError:
+                logger.exception("looking for removed nodes failed; trying again")
+
+    async def _tell(self, fqdn: str) -> None:
+        """Tell the fleet how a name stands now, whatever happened in between."""
+        node = await self._store.node(fqdn)
+        if node is None:
+            return
+        if node.state == "removed":
+            logger.warning("node removed fqdn=%s reason=%s", fqdn, node.reason)
+            await self._fleet.removed(fqdn, node.reason or "removed")
+        else:
+            await self._fleet.enrolled(node)
