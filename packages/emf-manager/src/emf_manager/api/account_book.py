@@ -5,30 +5,20 @@ from __future__ import annotations
 import secrets
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
 
 from emf_manager.api import models as m
 from emf_manager.api.guard import AuditNote
 from emf_manager.api.translate import certain, moment
 from emf_manager.authorization import Principal
+from emf_manager.identity.grants import new_grant
 from emf_manager.records import ApiToken, EnrolmentGrant, NewAudit, User, hash_secret
 from emf_manager.store.interface import Store
 
-__all__ = ["AccountBook", "MakeGrant", "new_api_token"]
+__all__ = ["AccountBook", "new_api_token"]
 
 NOTED_EVERY_S = 60.0
 """How often the last use of one token is written down."""
-
-
-class MakeGrant(Protocol):
-    """Makes an enrolment token: the text to hand out, which is kept nowhere, and its grant."""
-
-    def __call__(
-        self, request: m.EnrolmentTokenRequest, *, created_by: str, now: float
-    ) -> Awaitable[tuple[str, EnrolmentGrant]]:
-        """Return both; the grant is not stored yet."""
-        ...
 
 
 def new_api_token(
@@ -51,10 +41,10 @@ class AccountBook:
     """The API's accounts, kept in the store."""
 
     def __init__(
-        self, store: Store, make_grant: MakeGrant, *, now: Callable[[], float] = time.time
+        self, store: Store, authority_sha256: str, *, now: Callable[[], float] = time.time
     ) -> None:
         self._store = store
-        self._make_grant = make_grant
+        self._authority_sha256 = authority_sha256
         self._now = now
         self._noted: dict[str, float] = {}
 
@@ -125,11 +115,25 @@ class AccountBook:
     async def create_enrolment_token(
         self, principal: Principal, request: m.EnrolmentTokenRequest
     ) -> m.NewEnrolmentToken:
-        """Create an enrolment token."""
-        secret, grant = await self._make_grant(request, created_by=principal.user, now=self._now())
+        """Create an enrolment token.
+
+        Raises:
+            UsageError: the node set cannot be read, or names groups.
+
+        """
+        token, grant = new_grant(
+            self._authority_sha256,
+            now=self._now(),
+            created_by=f"user:{principal.user}",
+            pattern=request.nodes,
+            role=request.role,
+            uses=request.uses,
+            ttl_s=request.ttl_s,
+            replace=request.replace,
+        )
         line = self._line(principal, "create enrolment token", grant.id, {"nodes": grant.pattern})
         await self._store.add_grant(grant, audit=line)
-        return m.NewEnrolmentToken(**grant_members(grant), secret=secret)
+        return m.NewEnrolmentToken(**grant_members(grant), secret=token.text())
 
     async def revoke_enrolment_token(self, principal: Principal, token_id: str) -> bool:
         """Revoke an enrolment token; False where there is none."""
