@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import httpx
@@ -18,6 +19,7 @@ from emf_agent.wire import MESSAGE_PATH
 from emf_manager.engine import Engine, Limits, open_engine
 from emf_manager.gateway import Peer, gateway_routes
 from emf_manager.records import Certificate, EnrolmentGrant, NewAudit
+from emf_manager.store.interface import Changes, Committed, Store, StoreFullError
 from emf_manager.store.sql import SqlStore, open_store
 
 FQDN = "oss1.local"
@@ -168,6 +170,21 @@ class Agent:
         return await self.post(self.data(daemon, session, body))
 
 
+class FillableStore:
+    """The bench's store, whose disk can be full: then no write is made."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+
+    async def record(self, changes: Changes) -> Committed:
+        if self._bench.full:
+            raise StoreFullError("the test's disk")
+        return await self._bench.store.record(changes)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._bench.store, name)
+
+
 class Bench:
     """The manager under test; ``restart`` is what a killed process does, on the same database."""
 
@@ -176,6 +193,7 @@ class Bench:
         self.limits = limits
         self.clock = FakeClock()
         self.peers = FakePeers()
+        self.full = False
         self.engine: Engine
         self.store: SqlStore
         self.app: Starlette
@@ -184,7 +202,7 @@ class Bench:
     async def start(self) -> None:
         self.store = await self._stack.enter_async_context(open_store(f"sqlite:///{self.path}"))
         self.engine = await self._stack.enter_async_context(
-            open_engine(self.store, clock=self.clock, limits=self.limits)
+            open_engine(cast(Store, FillableStore(self)), clock=self.clock, limits=self.limits)
         )
         self.app = Starlette(routes=gateway_routes(self.engine, self.peers))
 
@@ -200,8 +218,8 @@ class Bench:
         wall = self.clock.wall()
         audit = NewAudit(wall, "admin:test", "enrol")
         grant = EnrolmentGrant(
-            id=f"grant-{names[0]}",
-            secret_sha256="0" * 63 + str(len(names)),
+            id=uuid.uuid4().hex,
+            secret_sha256=uuid.uuid4().hex * 2,
             pattern="*",
             role=None,
             uses=len(names),
@@ -212,7 +230,7 @@ class Bench:
         )
         await self.store.add_grant(grant, audit=audit)
         for name in names:
-            certificate = Certificate(f"SERIAL-{name}", name, wall, wall + 86400, "k", "pem")
+            certificate = Certificate(uuid.uuid4().hex, name, wall, wall + 86400, "k", "pem")
             await self.store.enrol(grant.id, certificate, at=wall, audit=audit)
 
     async def until_hanging(self, fqdn: str = FQDN, *, count: int = 1) -> None:
