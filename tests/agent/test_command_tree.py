@@ -33,6 +33,8 @@ from emf_agent.command.containment import (
     describe_process,
     process_lives,
 )
+from tests.agent.rigs import frozen
+from tests.agent.rigs.mounting import rig, why_no_mounts
 
 pytestmark = pytest.mark.anyio
 
@@ -249,6 +251,17 @@ async def test_what_sigkill_does_not_end_is_told_even_to_a_cancelled_caller() ->
     assert undying.asked[0] == "terminate"
     assert "kill" in undying.asked
     assert undying.asked[-1] == "close"
+
+
+@pytest.mark.skipif(why_no_mounts() is not None, reason=str(why_no_mounts()))
+def test_a_program_that_hangs_in_the_kernel_is_named_with_where_it_hangs(
+    tmp_path: Path, anyio_backend_name: str
+) -> None:
+    found = rig(frozen, str(tmp_path), anyio_backend_name)
+    [(name, state, wchan)] = found["processes"]
+    assert (name, state) == ("touch", "D")
+    assert found["text"].startswith("touch could not be stopped: touch (pid ")
+    assert wchan != "?"
 
 
 def test_a_process_is_described_by_what_it_waits_for() -> None:

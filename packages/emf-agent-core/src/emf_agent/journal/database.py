@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 BUSY_TIMEOUT_MS = 5000
 PAGE_BYTES = 4096
 
-SETTINGS = (
+SETTINGS: tuple[tuple[str, str | int, str | int], ...] = (
     ("journal_mode", "WAL", "wal"),
     # FULL, not NORMAL: with NORMAL a power cut loses what was acknowledged (reliability, 5).
     ("synchronous", "FULL", 2),

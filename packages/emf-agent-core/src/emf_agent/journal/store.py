@@ -51,6 +51,8 @@ ACCEPTANCE = (
     "id, action, args_json, redacted, idempotent, detached, expires_at, timeout_s, dry_run,"
     " requester"
 )
+# SQLite gives back the room of a row that went, not of one that shrank: move it.
+TO_THE_END = "rowid = (SELECT MAX(rowid) + 1 FROM actions)"
 OUTCOME = "kind, result_json, reason, seconds, truncated"
 
 
@@ -189,8 +191,9 @@ class Store:
     def _write_outcome(self, action_id: str, outcome: Outcome, sequence: int) -> None:
         o = outcome
         self._db.execute(
-            "UPDATE actions SET state = 'finished', finished_at = ?, changed = ?, args_json = '',"
-            " kind = ?, result_json = ?, reason = ?, seconds = ?, truncated = ? WHERE id = ?",
+            f"UPDATE actions SET {TO_THE_END}, state = 'finished', args_json = '',"
+            " finished_at = ?, changed = ?, kind = ?, result_json = ?, reason = ?, seconds = ?,"
+            " truncated = ? WHERE id = ?",
             (
                 *(self._now(), sequence),
                 *(o.kind, o.result_json, o.reason, o.seconds, o.truncated),
@@ -238,7 +241,7 @@ class Store:
     def _acknowledge(self, ids: list[tuple[str]]) -> None:
         with self._change("acknowledged"):
             self._db.executemany(
-                "UPDATE actions SET state = 'acknowledged',"
+                f"UPDATE actions SET {TO_THE_END}, state = 'acknowledged',"
                 f" truncated = truncated OR length(result_json) > {KEPT_RESULT_CHARS},"
                 f" result_json = CASE WHEN length(result_json) <= {KEPT_RESULT_CHARS}"
                 " THEN result_json WHEN kind = 'ok' THEN '{\"Ok\": null}'"
