@@ -5,15 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from emf_plugins_lustre.stats.record_json import (
-    ACCOUNTING,
-    HOST,
-    LDLM,
-    LNET,
-    RECOVERY_FIELDS,
-    RECOVERY_WORDS,
-    TARGET,
-)
 from emf_plugins_lustre.stats.records import (
     Bucket,
     Changelog,
@@ -29,6 +20,15 @@ from emf_plugins_lustre.stats.records import (
     Recovery,
     Row,
     Rows,
+)
+from emf_plugins_lustre.stats.tagged_json import (
+    ACCOUNTING,
+    HOST,
+    LDLM,
+    LNET,
+    RECOVERY_FIELDS,
+    RECOVERY_WORDS,
+    TARGET,
 )
 
 Json = dict[str, Any]

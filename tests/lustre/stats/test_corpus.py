@@ -13,8 +13,8 @@ from emf_plugins_lustre.stats.exposition_text import END
 from emf_plugins_lustre.stats.job_reader import iter_jobs
 from emf_plugins_lustre.stats.losses import Losses
 from emf_plugins_lustre.stats.offline import main
-from emf_plugins_lustre.stats.record_json import tagged_json
 from emf_plugins_lustre.stats.records import Job, Record
+from emf_plugins_lustre.stats.tagged_json import tagged_json
 from tests.lustre.stats.reference_json import records_from_json
 from tests.lustre.stats.samples import compat_text, corpus_folder, lnet_of, records_of
 

@@ -15,7 +15,8 @@ from emf_plugins_lustre.stats.exposition_native_jobs import native_jobs
 from emf_plugins_lustre.stats.job_reader import iter_jobs
 from emf_plugins_lustre.stats.lines import LONGEST_LINE
 from emf_plugins_lustre.stats.losses import Losses
-from emf_plugins_lustre.stats.record_json import Spelling, job_json, record_json, tagged_json
+from emf_plugins_lustre.stats.record_json import job_json, record_json
+from emf_plugins_lustre.stats.tagged_json import Spelling, tagged_json
 from tests.lustre.stats.samples import RECORDED, lnet_of, records_of
 
 OSS = (RECORDED / "oss.txt").read_bytes()

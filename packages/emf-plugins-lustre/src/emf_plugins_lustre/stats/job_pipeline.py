@@ -24,6 +24,7 @@ class JobPipeline:
         criteria: JobCriteria | None = None,
         skip_zero_rows: bool = False,
     ) -> None:
+        self.losses = losses
         self._reader = JobReader(losses, skip_zero_rows=skip_zero_rows)
         self._selection = JobSelection(criteria or JobCriteria())
         self._take = take

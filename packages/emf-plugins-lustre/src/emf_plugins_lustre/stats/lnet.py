@@ -17,6 +17,7 @@ from emf_plugins_lustre.stats.records import Record
 __all__ = ["read_lnet"]
 
 MOST_BAD_LINES = 16
+CONFIGURATION = {"route", "routing", "buffers", "numa", "discovery", "udsp", "max_interfaces"}
 LARGEST_DOCUMENT = 64 * 1024 * 1024
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _UNITS = {"send_length": "bytes", "recv_length": "bytes", "drop_length": "bytes"}
@@ -48,7 +49,7 @@ def read_lnet(document: bytes, losses: Losses) -> Iterator[Record]:
             yield from _numbers("stats", body, {})
         elif key == "global" and isinstance(body, Mapping):
             yield from _numbers("global", body, {})
-        elif key == "show" or body is None:
+        elif key == "show" or key in CONFIGURATION or body is None:
             continue  # LNet is down: "show: - net: {errno: -100, ...}" is no record and no loss
         else:
             losses.note("lnetctl", 1, "unknown section", str(key).encode("utf-8", "replace"))
