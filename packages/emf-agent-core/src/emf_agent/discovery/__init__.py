@@ -1,0 +1,20 @@
+"""The door to plugins: judged from metadata, then imported, then asked what they offer.
+
+This is the public face of the room; no other room loads a plugin. pluggy's own loader is not used:
+it imports before it asks, and looks at names alone (security design, section 2).
+"""
+
+from emf_agent.discovery.installed import Entry, installed_entries
+from emf_agent.discovery.judgement import Verdict, judge
+from emf_agent.discovery.loading import discover, load_plugins, read_allowlist, survey
+
+__all__ = [
+    "Entry",
+    "Verdict",
+    "discover",
+    "installed_entries",
+    "judge",
+    "load_plugins",
+    "read_allowlist",
+    "survey",
+]

@@ -1,0 +1,152 @@
+"""The verdict on every entry point, before any of it is imported: rules against metadata, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from emf_agent.allowlist import Allowlist, Rule
+from emf_agent.discovery.installed import Entry
+from emf_agent.wire import PluginReport, PluginState
+
+__all__ = ["Verdict", "judge"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be done with one rule, or with one entry point that no rule names."""
+
+    name: str
+    state: PluginState | None
+    """None: it may be imported."""
+    reason: str | None
+    rule: Rule | None
+    entry: Entry | None
+
+    def report(self) -> PluginReport:
+        """Return it as it is shown; what may be imported counts as loaded."""
+        owner = self.entry.owner if self.entry else None
+        expected = self.rule.distribution if self.rule else None
+        return PluginReport(
+            name=self.name,
+            distribution=owner.distribution if owner else expected,
+            version=owner.version if owner else None,
+            state=self.state or "loaded",
+            reason=self.reason,
+        )
+
+
+def judge(
+    allowlist: Allowlist,
+    entries: Sequence[Entry],
+    distributions: Mapping[str, str],
+    tampered: Mapping[str, str],
+) -> tuple[Verdict, ...]:
+    """Return a verdict for each rule and for each entry point without one, by name.
+
+    ``distributions`` is what is installed (name to version); ``tampered`` what the closed world
+    refused, with its reason. The order of ``entries`` makes no difference.
+    """
+    taken = {rule.name for rule in allowlist.plugin}
+    verdicts = [
+        one
+        for rule in allowlist.plugin
+        for one in judge_rule(rule, entries, distributions, tampered)
+    ]
+    verdicts += [
+        Verdict(entry.name, "refused", not_listed(entry), None, entry)
+        for entry in entries
+        if entry.name not in taken
+    ]
+    return tuple(sorted(verdicts, key=lambda one: (one.name, one.rule is None, str(one.entry))))
+
+
+def judge_rule(
+    rule: Rule,
+    entries: Sequence[Entry],
+    distributions: Mapping[str, str],
+    tampered: Mapping[str, str],
+) -> list[Verdict]:
+    """Return the verdict on a rule, and on strangers that offer its entry point."""
+    named = sorted(
+        {entry for entry in entries if entry.name == rule.name},
+        key=lambda entry: (entry.owner.location, entry.value),
+    )
+    own = [entry for entry in named if entry.owner.distribution == rule.distribution]
+    strangers = [entry for entry in named if entry.owner.distribution != rule.distribution]
+    state, reason = ruling(rule, own, strangers, distributions, tampered)
+    verdict = Verdict(rule.id, state, reason, rule, own[0] if own else None)
+    impostor = f"the allowlist gives entry point {rule.name!r} to {rule.distribution}"
+    return [
+        verdict,
+        *(Verdict(entry.name, "refused", impostor, None, entry) for entry in strangers),
+    ]
+
+
+def ruling(
+    rule: Rule,
+    own: Sequence[Entry],
+    strangers: Sequence[Entry],
+    distributions: Mapping[str, str],
+    tampered: Mapping[str, str],
+) -> tuple[PluginState | None, str | None]:
+    """Return the state and its reason; the first rule that is broken decides."""
+    if not rule.enabled:
+        return "disabled", "switched off in the allowlist (enabled = false)"
+    if rule.distribution in tampered:
+        return "tampered", tampered[rule.distribution]
+    if own and strangers:
+        owners = ", ".join(sorted({str(entry.owner) for entry in (*own, *strangers)}))
+        return "refused", (
+            f"several distributions claim entry point {rule.name!r}: {owners};"
+            " neither is loaded, uninstall the one that should not"
+        )
+    if not own:
+        return absent(rule, strangers, distributions)
+    locations = sorted({entry.owner.location for entry in own})
+    if len(locations) > 1:
+        return "shadowed", (
+            f"several metadata directories claim {rule.distribution}: {', '.join(locations)};"
+            " keep one"
+        )
+    entry = own[0]
+    if len(own) > 1:
+        return "refused", f"{entry.owner} offers entry point {rule.name!r} more than once"
+    if entry.owner.claimed != entry.owner.distribution:
+        return "shadowed", (
+            f"{entry.owner.location} says that its name is {entry.owner.claimed or 'nothing'};"
+            f" reinstall {rule.distribution}"
+        )
+    if not rule.admits(entry.owner.version):
+        return "version", (
+            f"version {entry.owner.version} is installed, the allowlist wants {rule.version}"
+        )
+    if entry.value != rule.value:
+        return "refused", (f"its entry point is {entry.value!r}, the allowlist says {rule.value!r}")
+    return None, None
+
+
+def absent(
+    rule: Rule, strangers: Sequence[Entry], distributions: Mapping[str, str]
+) -> tuple[PluginState, str]:
+    """Return why the entry point of the rule's own distribution is not there."""
+    if strangers:
+        return "refused", (
+            f"entry point {rule.name!r} is offered by {strangers[0].owner}, the allowlist gives it"
+            f" to {rule.distribution}"
+        )
+    if rule.distribution in distributions:
+        version = distributions[rule.distribution]
+        return "missing", (
+            f"{rule.distribution} {version} is installed and offers no entry point {rule.name!r}"
+        )
+    return "missing", f"{rule.distribution} is not installed"
+
+
+def not_listed(entry: Entry) -> str:
+    """Return the reason of an entry point that no rule names, and how to change that."""
+    return (
+        "not in the allowlist; to allow it add [[plugin]]"
+        f' id = "{entry.name}" distribution = "{entry.owner.distribution}"'
+        f' entry_point = ["emf_agent.plugins", "{entry.name}", "{entry.value}"]'
+    )
