@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
+from weakref import WeakValueDictionary
 
 import anyio
 from pydantic import JsonValue
@@ -19,6 +20,7 @@ from emf_agent.errors import EmfError
 from emf_manager import desk as d
 from emf_manager.agents import values as v
 from emf_manager.bus import Bus
+from emf_manager.catalogue import Catalogue
 from emf_manager.clock import Clock
 from emf_manager.portraits import event_view
 from emf_manager.records import Event, NewAudit, NewEvent, Node
@@ -80,12 +82,13 @@ class Seats:
         self._alarm = anyio.Event()
         self._alarm_at: float | None = None
         self._hint = anyio.Event()
+        self._catalogues: WeakValueDictionary[str, Catalogue] = WeakValueDictionary()
         self.last_event = last_event
         self.closing = False
 
     def add(self, desk: d.Desk) -> Seat:
         """Seat a node."""
-        seat = Seat(desk, due=d.due(desk))
+        seat = Seat(self._shared(desk), due=d.due(desk))
         self._seats[desk.node.fqdn] = seat
         self._mind(seat)
         return seat
@@ -134,7 +137,7 @@ class Seats:
                     committed = await self._store.record(turn.changes)
                 if committed.repeated:
                     return (v.Accept(repeated=True),)
-                seat.desk = turn.desk
+                seat.desk = self._shared(turn.desk)
             seat.due = d.due(seat.desk)
             self._mind(seat)
             self._carry_out(seat, turn.effects)
@@ -162,6 +165,17 @@ class Seats:
         self.announce(removed[0].events)
         return True
 
+    async def dismiss(self, fqdn: str) -> None:
+        """Drop a node's seat: the store has forgotten it, or knows it anew, by other hands."""
+        seat = self._seats.get(fqdn)
+        if seat is not None:
+            async with seat.lock:
+                seat.gone = True
+                self._seats.pop(fqdn, None)
+            for event in seat.hanging.values():
+                event.set()
+        self._hint.set()
+
     def close(self) -> None:
         """Answer every hanging GET now; the manager shuts down."""
         self.closing = True
@@ -186,6 +200,15 @@ class Seats:
                         waiter.set()
                 case _:
                     pass
+
+    def _shared(self, desk: d.Desk) -> d.Desk:
+        """Have nodes that can do the same share one catalogue: a fleet's would fill the memory."""
+        if desk.catalogue is None:
+            return desk
+        catalogue = self._catalogues.setdefault(desk.catalogue.content, desk.catalogue)
+        if catalogue is desk.catalogue or catalogue.claimed != desk.catalogue.claimed:
+            return desk
+        return replace(desk, catalogue=catalogue)
 
     # Time
 

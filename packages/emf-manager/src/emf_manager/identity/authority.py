@@ -26,7 +26,7 @@ from emf_agent.errors import ConfigurationError
 from emf_manager.identity.requests import NodeKey
 from emf_manager.records import Certificate
 
-__all__ = ["Authority", "key_digest", "open_authority", "write_private"]
+__all__ = ["Authority", "key_digest", "open_authority", "private_pem", "write_private"]
 
 DAY_S = 86400.0
 LIFETIME_DAYS = 90

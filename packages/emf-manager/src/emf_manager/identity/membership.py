@@ -55,9 +55,13 @@ class Membership:
         self._seen = (await self._store.event_bounds())[1]
         self._revoked = await self._store.revoked_serials(now=self._wall())
 
+    def is_revoked(self, serial: str) -> bool:
+        """Tell whether a certificate may no longer be used."""
+        return serial in self._revoked
+
     def refusal(self, peer: Peer) -> str | None:
         """Return why this node's request must be refused (403), or None."""
-        if peer.serial in self._revoked:
+        if self.is_revoked(peer.serial):
             return f"the certificate of {peer.fqdn} is revoked; enrol the node again"
         if peer.not_after <= self._wall():
             return f"the certificate of {peer.fqdn} has expired; enrol the node again"
