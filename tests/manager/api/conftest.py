@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from emf_manager.api.application import build_api
+from emf_manager.api.application import build_routes
+from emf_manager.api.guard import Guard
 from emf_manager.api.service import Service
 from tests.manager.api.fakes import NOW, FakeAccounts, FakeEngine
 from tests.manager.api.in_memory import InMemory
@@ -30,10 +32,17 @@ class Desk:
         return await self.http.request(method, path, headers=headers, **more)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="session")
+def routes() -> FastAPI:
+    """The bare routes, made once: each test puts its own manager behind them."""
+    return build_routes(Service(FakeEngine(), FakeAccounts()))
+
+
 @pytest.fixture
-async def desk() -> AsyncIterator[Desk]:
+async def desk(routes: FastAPI) -> AsyncIterator[Desk]:
     engine, accounts = FakeEngine(), FakeAccounts()
-    app = build_api(Service(engine, accounts, lambda: NOW))
+    routes.state.service = Service(engine, accounts, lambda: NOW)
+    app = Guard(routes, authenticate=accounts.authenticate, audit=accounts.audit)
     transport = InMemory(app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://manager.example.com/api/v1"

@@ -23,7 +23,7 @@ def config() -> None:
 
 
 @config.command("set")
-@click.argument("key", type=click.Choice(KEYS))
+@click.argument("key", metavar="KEY", type=click.Choice(KEYS))
 @click.argument("value")
 @click.pass_obj
 def set_key(setup: Setup, key: str, value: str) -> None:
@@ -43,7 +43,7 @@ def set_key(setup: Setup, key: str, value: str) -> None:
 
 
 @config.command("unset")
-@click.argument("key", type=click.Choice(KEYS))
+@click.argument("key", metavar="KEY", type=click.Choice(KEYS))
 @click.pass_obj
 def unset_key(setup: Setup, key: str) -> None:
     """Forget KEY."""
