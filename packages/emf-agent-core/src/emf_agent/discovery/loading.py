@@ -76,20 +76,17 @@ def survey(
 
 
 def load_plugins(
-    settings: Settings,
-    allowlist: Allowlist,
-    node: NodeFacts,
-    *,
-    path: Sequence[str] | None = None,
-    tampered: Mapping[str, str] | None = None,
+    settings: Settings, node: NodeFacts, *, path: Sequence[str] | None = None
 ) -> Registry:
     """Return the registry of the agent; every refusal is logged with its reason.
 
     Raises:
-        ConfigurationError: a required plugin is not loaded, or a plugin's own table is wrong.
+        ConfigurationError: the allowlist is not to be trusted or wrong, a required plugin is not
+            loaded, or a plugin's own table is wrong.
 
     """
-    registry = discover(settings, allowlist, node, path=path, tampered=tampered)
+    allowlist = read_allowlist(settings.paths.allowlist)
+    registry = discover(settings, allowlist, node, path=path)
     required = {rule.id for rule in allowlist.plugin if rule.required}
     faults = []
     for report in registry.plugins:
