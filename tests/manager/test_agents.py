@@ -577,15 +577,3 @@ def test_a_client_that_went_away_takes_nothing_with_it(bench: Bench) -> None:
 
     assert not bench.all(v.Wake)
     assert len(bench.get(FIRST)) == 1
-
-
-def test_a_removed_host_leaves_nothing_behind(bench: Bench) -> None:
-    bench.open(FIRST)
-    poll = bench.poll(FIRST)
-
-    bench.do(v.Removed("revoked"))
-
-    assert v.Wake(poll) in bench.orders
-    assert bench.collect(poll) == ()
-    assert bench.host.sessions == {}
-    assert bench.host.outgoing.letters == ()

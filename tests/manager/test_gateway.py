@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from starlette.types import Message
 
 from emf_agent.wire import MAX_MESSAGE_BYTES, MESSAGE_PATH
+from emf_manager.gateway import POSTS_AT_ONCE
 from emf_manager.views import JobOrder
 from tests.manager.engine_bench import BOOT, FQDN, WITHIN_S, Agent, Bench, manager
 
@@ -456,6 +457,33 @@ async def test_a_body_over_the_limit_is_not_read_to_its_end(bench: Bench) -> Non
 
     assert answer.status_code == 413
     assert read < 20
+
+
+async def test_a_node_that_floods_is_read_a_few_bodies_at_a_time(bench: Bench) -> None:
+    await bench.enrol("quiet.local")
+    reading = 0
+    go_on = anyio.Event()
+    answers: list[int] = []
+
+    async def slow() -> AsyncIterator[bytes]:
+        nonlocal reading
+        reading += 1
+        await go_on.wait()
+        yield json.dumps(ENVELOPE).encode()
+
+    async def flood() -> None:
+        async with Agent(bench).client() as client:
+            answers.append((await client.post(MESSAGE_PATH, content=slow())).status_code)
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(3 * POSTS_AT_ONCE):
+            tasks.start_soon(flood)
+        await bench.until(lambda: reading == POSTS_AT_ONCE)
+        assert (await Agent(bench, fqdn="quiet.local").post()).status_code == 202
+        assert reading == POSTS_AT_ONCE
+        go_on.set()
+
+    assert answers == [202] * 3 * POSTS_AT_ONCE
 
 
 @pytest.mark.parametrize(

@@ -1,35 +1,80 @@
-"""What the fleet can do: the agents' own descriptions of their actions, merged. Pure."""
+"""What the fleet can do: the agents' own descriptions of their actions, merged. Pure.
+
+Most nodes say the same, and say it again with every change of their health: a catalogue is read
+once for each content, shared by the nodes that have it, and compared by its hash.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pydantic import JsonValue, ValidationError
 
 from emf_agent.wire import ActionDescription, AgentReport
 from emf_manager.arguments import check_arguments
 from emf_manager.nodesets import fold_nodes
 from emf_manager.views import CatalogueEntry, JobOrder, UnknownActionError, Variant
 
-__all__ = ["check_order", "merge"]
+__all__ = ["Catalogue", "check_order", "merge", "read_catalogue"]
 
 
-def merge(reports: Mapping[str, AgentReport]) -> tuple[CatalogueEntry, ...]:
+@dataclass(frozen=True)
+class Catalogue:
+    """What one agent says it can do."""
+
+    claimed: str
+    """The agent's own digest; believed as far as it tells that this node has changed."""
+    content: str
+    """SHA-256 of what follows."""
+    actions: tuple[ActionDescription, ...]
+    streams: frozenset[str]
+    """Daemons whose every value is an event."""
+
+
+def read_catalogue(body: JsonValue, previous: Catalogue | None = None) -> Catalogue | None:
+    """Return the catalogue in a value of the daemon ``agent``, or None where it is unreadable."""
+    if not isinstance(body, dict):
+        return None
+    if previous is not None and body.get("catalogue_digest") == previous.claimed:
+        return previous
+    try:
+        text = json.dumps([body.get("actions"), body.get("daemons")], sort_keys=True)
+        report = AgentReport.model_validate_json(json.dumps(body))
+    except ValidationError:
+        return None
+    return Catalogue(
+        claimed=report.catalogue_digest,
+        content=hashlib.sha256(text.encode()).hexdigest(),
+        actions=report.actions,
+        streams=frozenset(each.name for each in report.daemons if each.delivery == "every"),
+    )
+
+
+def merge(catalogues: Mapping[str, Catalogue]) -> tuple[CatalogueEntry, ...]:
     """Return every action some node has, by name; nodes that describe it alike stand together."""
+    holders: dict[str, list[str]] = {}
+    by_content = {catalogue.content: catalogue for catalogue in catalogues.values()}
+    for node in sorted(catalogues):
+        holders.setdefault(catalogues[node].content, []).append(node)
     forms: dict[str, list[tuple[ActionDescription, list[str]]]] = {}
-    for node in sorted(reports):
-        for description in reports[node].actions:
+    for content, nodes in holders.items():
+        for description in by_content[content].actions:
             known = forms.setdefault(description.name, [])
-            for form, nodes in known:
+            for form, having in known:
                 if form == description:
-                    nodes.append(node)
+                    having.extend(nodes)
                     break
             else:
-                known.append((description, [node]))
+                known.append((description, list(nodes)))
     return tuple(
         CatalogueEntry(
             name,
             tuple(
-                Variant(form, tuple(nodes))
+                Variant(form, tuple(sorted(nodes)))
                 for form, nodes in sorted(forms[name], key=lambda pair: (-len(pair[1]), pair[1]))
             ),
         )
@@ -37,7 +82,7 @@ def merge(reports: Mapping[str, AgentReport]) -> tuple[CatalogueEntry, ...]:
     )
 
 
-def check_order(order: JobOrder, reports: Mapping[str, AgentReport]) -> None:
+def check_order(order: JobOrder, catalogues: Mapping[str, Catalogue]) -> None:
     """Refuse an order that a node with a known catalogue would refuse.
 
     A node without one (an ancestor's agent, or one that has not reported yet) decides itself.
@@ -47,27 +92,24 @@ def check_order(order: JobOrder, reports: Mapping[str, AgentReport]) -> None:
         ArgumentsError: the arguments do not fit the action on some of them.
 
     """
-    without: list[str] = []
-    checked: list[ActionDescription] = []
+    holders: dict[str, list[str]] = {}
     for node in order.nodes:
-        report = reports.get(node)
-        if report is None:
-            continue
-        described = _find(order.action, report.actions)
+        if node in catalogues:
+            holders.setdefault(catalogues[node].content, []).append(node)
+    without: list[str] = []
+    names: set[str] = set()
+    for nodes in holders.values():
+        actions = catalogues[nodes[0]].actions
+        described = _find(order.action, actions)
         if described is None:
-            without.append(node)
-        elif described not in checked:
+            without.extend(nodes)
+            names.update(action.name for action in actions)
+        else:
             check_arguments(described, order.args)
-            checked.append(described)
     if without:
-        names = _names(reports[node] for node in without)
-        close = tuple(difflib.get_close_matches(order.action, names, n=3, cutoff=0.6))
+        close = tuple(difflib.get_close_matches(order.action, sorted(names), n=3, cutoff=0.6))
         raise UnknownActionError(order.action, fold_nodes(without), close)
 
 
 def _find(name: str, actions: Sequence[ActionDescription]) -> ActionDescription | None:
     return next((action for action in actions if action.name == name), None)
-
-
-def _names(reports: Iterable[AgentReport]) -> list[str]:
-    return sorted({action.name for report in reports for action in report.actions})

@@ -13,12 +13,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 
-from emf_agent.wire import ActionResult, AgentReport
+from emf_agent.wire import ActionResult
 from emf_manager import jobs
 from emf_manager.agents import rules
 from emf_manager.agents import values as v
+from emf_manager.catalogue import Catalogue, read_catalogue
 from emf_manager.portraits import target_view
 from emf_manager.records import (
     LatestValue,
@@ -64,8 +65,8 @@ class Desk:
     """Monotonic; None while the node is in contact."""
     last_contact: float | None = None
     """Wall clock; ahead of what is written down."""
-    report: AgentReport | None = None
-    """The last thing the agent said of itself."""
+    catalogue: Catalogue | None = None
+    """What the agent said it can do."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,7 @@ def restore(
         records=records,
         silent_since=now - max(0.0, wall - (node.last_contact or wall)) if silent else None,
         last_contact=node.last_contact,
-        report=read_report(report),
+        catalogue=read_catalogue(report),
     )
 
 
@@ -168,14 +169,6 @@ def _is_about(event: NewEvent, action_id: str) -> bool:
     body = event.body
     about = isinstance(body, dict) and body.get("action_id") == action_id
     return about and event.kind == "job.target"
-
-
-def read_report(body: JsonValue) -> AgentReport | None:
-    """Return what an agent says of itself, or None where it cannot be read."""
-    try:
-        return AgentReport.model_validate_json(json.dumps(body))
-    except ValidationError:
-        return None
 
 
 class Work:
@@ -364,13 +357,10 @@ class Work:
         if order.dropped is not None:
             self.event("data.dropped", daemon=daemon, **order.dropped.model_dump())
         if daemon == AGENT:
-            self.desk = replace(self.desk, report=read_report(order.body))
-        if self._is_event_stream(daemon):
+            read = read_catalogue(order.body, self.desk.catalogue)
+            self.desk = replace(self.desk, catalogue=read)
+        if self.desk.catalogue is not None and daemon in self.desk.catalogue.streams:
             self.event("data", daemon=daemon, sequence=session.sequence, value=order.body)
-
-    def _is_event_stream(self, daemon: str) -> bool:
-        described = self.desk.report.daemons if self.desk.report is not None else ()
-        return any(each.name == daemon and each.delivery == "every" for each in described)
 
     # Its actions
 

@@ -261,7 +261,7 @@ class Engine:
     async def catalogue(self) -> tuple[CatalogueEntry, ...]:
         """Return every action some node has, by name."""
         return book.merge(
-            {desk.node.fqdn: desk.report for desk in self.seats.desks() if desk.report is not None}
+            {desk.node.fqdn: desk.catalogue for desk in self.seats.desks() if desk.catalogue}
         )
 
     async def ping(self, nodes: Sequence[str], *, timeout_s: float = 5.0) -> tuple[PingView, ...]:
@@ -385,8 +385,9 @@ class Engine:
                     f"{seat.desk.node.fqdn} has {self.limits.open_targets} actions that wait or "
                     "run; wait for them or cancel some"
                 )
-        reports = {s.desk.node.fqdn: s.desk.report for s in seats if s.desk.report is not None}
-        book.check_order(order, reports)
+        book.check_order(
+            order, {s.desk.node.fqdn: s.desk.catalogue for s in seats if s.desk.catalogue}
+        )
         return seats
 
     async def _offer(self, seat: Seat, opened: Open) -> None:

@@ -11,7 +11,7 @@ import json
 import logging
 import zlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import anyio
@@ -46,6 +46,10 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 RETRY_AFTER_S = 5
+BODY_S = 120.0
+"""Within this a body must have come; a slow client holds one of its own node's slots."""
+POSTS_AT_ONCE = 4
+"""Bodies of one node that are held at a time; the others wait unread (a node cannot flood)."""
 MAX_ACKNOWLEDGED = 2**62
 MAX_NAME = 255
 
@@ -88,6 +92,11 @@ class Gateway:
 
     engine: Engine
     peers: Peers
+    slots: dict[str, anyio.Semaphore] = field(default_factory=dict)
+    """By node, as many as are enrolled."""
+
+    def _slots(self, fqdn: str) -> anyio.Semaphore:
+        return self.slots.setdefault(fqdn, anyio.Semaphore(POSTS_AT_ONCE))
 
     async def answer(self, request: Request) -> Response:
         """Answer either verb; whatever goes wrong is a status and one line of text."""
@@ -118,7 +127,15 @@ class Gateway:
         return peer
 
     async def _post(self, request: Request, peer: Peer, protocol: int) -> Response:
-        body = await read_body(request, protocol)
+        async with self._slots(peer.fqdn):
+            return await self._take(request, peer, protocol)
+
+    async def _take(self, request: Request, peer: Peer, protocol: int) -> Response:
+        try:
+            with anyio.fail_after(BODY_S):
+                body = await read_body(request, protocol)
+        except TimeoutError as error:
+            raise HTTPException(408, "the body did not come in time") from error
         try:
             received = without_nan(parse_envelope(body))
         except ProtocolError as error:

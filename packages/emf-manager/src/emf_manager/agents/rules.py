@@ -73,8 +73,6 @@ def step(
             draft.withdraw(action_id)
         case v.Reset():
             draft.reset(event)
-        case v.Removed(reason):
-            draft.leave(reason)
         case _:
             assert_never(event)
     return draft.host, tuple(draft.orders)

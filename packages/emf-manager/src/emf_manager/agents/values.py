@@ -45,7 +45,6 @@ __all__ = [
     "Posted",
     "Received",
     "Refuse",
-    "Removed",
     "Reported",
     "Reset",
     "Revived",
@@ -182,14 +181,7 @@ class Reset:
     reason: str
 
 
-@dataclass(frozen=True)
-class Removed:
-    """The host is no longer ours: revoked or deleted."""
-
-    reason: str
-
-
-Event = Posted | Polled | Collect | Abandoned | Nudge | Tick | Send | Withdraw | Reset | Removed
+Event = Posted | Polled | Collect | Abandoned | Nudge | Tick | Send | Withdraw | Reset
 
 
 # What must then be done
