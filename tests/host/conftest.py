@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
 
+from tests.host.bus import FakeBus
 from tests.host.programs import Programs
 
 
@@ -23,3 +25,13 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     folder.mkdir()
     monkeypatch.setenv("EMF_AGENT_PROGRAM_PATH", str(folder))
     return Programs(folder)
+
+
+@pytest.fixture
+def bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[FakeBus, None, None]:
+    """Return the system bus of this test."""
+    path = tmp_path / "bus"
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={path}")
+    fake = FakeBus(path)
+    yield fake
+    fake.close()

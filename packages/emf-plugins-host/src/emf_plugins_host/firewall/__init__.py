@@ -1,0 +1,1 @@
+"""The room of the firewall: ports opened and closed through firewalld."""

@@ -1,0 +1,1 @@
+"""The room of systemd units: their state, their jobs, their logs."""
