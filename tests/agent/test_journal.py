@@ -302,6 +302,16 @@ async def test_the_directory_is_the_agents_alone(tmp_path: Path, clock: Clock) -
         assert stat.S_IMODE(directory.stat().st_mode) == 0o700
 
 
+async def test_ballast_that_a_power_cut_emptied_is_loaded_again(
+    tmp_path: Path, clock: Clock
+) -> None:
+    for _ in range(2):
+        async with open_journal(tmp_path / "j", wall_clock=clock):
+            ballast = tmp_path / "j" / "ballast"
+            assert ballast.stat().st_size == 512 * 1024
+        ballast.write_bytes(b"")
+
+
 async def test_a_closed_journal_takes_nothing(tmp_path: Path, clock: Clock) -> None:
     async with open_journal(tmp_path / "j", wall_clock=clock) as journal:
         pass

@@ -33,6 +33,16 @@ def test_it_is_the_ballast_that_keeps_them(tmp_path: Path) -> None:
     assert found["accept later"] == "done"
 
 
+def test_an_agent_that_starts_on_a_full_disk_settles_what_the_former_one_had_begun(
+    tmp_path: Path,
+) -> None:
+    found = rig(disks, "full", str(tmp_path), "restart")
+    assert found["lost"] == ["a", "b", "c"]
+    assert found["accept"].startswith("refused: ")
+    assert found["told"] == ["a", "b", "c"]
+    assert not found["moved_aside"]
+
+
 def test_on_a_read_only_disk_the_journal_refuses_and_loses_nothing(tmp_path: Path) -> None:
     found = rig(disks, "read-only", str(tmp_path))
     assert found["accept"].startswith(("failed: ", "refused: "))

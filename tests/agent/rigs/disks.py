@@ -81,7 +81,7 @@ def fill(path: Path) -> None:
 
 
 def full(directory: Path, mode: str) -> dict[str, Any]:
-    """Fill the disk while actions run; ``mode`` says whether the ballast is there."""
+    """Fill the disk while actions run, perhaps without the ballast or with a restart."""
     result = Outcome("ok", json.dumps({"Ok": "x" * 60_000}))
     found: dict[str, Any] = {}
     with disk(directory, 8) as (mounted, _):
@@ -92,6 +92,10 @@ def full(directory: Path, mode: str) -> dict[str, Any]:
         if mode == "without-ballast":
             (mounted / "journal" / "ballast").unlink()
         fill(mounted / "filler")
+        if mode == "restart":
+            store.close()
+            store = opened(mounted / "journal")
+            found["lost"] = store.recover().lost
         found["accept"] = verdict(lambda: store.accept(Acceptance("d", "x", "[]")))
         found["finish"] = [verdict(partial(store.finish, name, result)) for name in "abc"]
         found["ballast"] = (mounted / "journal" / "ballast").exists()

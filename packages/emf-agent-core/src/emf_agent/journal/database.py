@@ -19,6 +19,8 @@ BUSY_TIMEOUT_MS = 5000
 PAGE_BYTES = 4096
 
 SETTINGS: tuple[tuple[str, str | int, str | int], ...] = (
+    # Before WAL: its index is then in memory. In a mapped file, a write to a full disk is SIGBUS.
+    ("locking_mode", "EXCLUSIVE", "exclusive"),
     ("journal_mode", "WAL", "wal"),
     # FULL, not NORMAL: with NORMAL a power cut loses what was acknowledged (reliability, 5).
     ("synchronous", "FULL", 2),

@@ -56,6 +56,8 @@ class JournalDirectory:
         except BlockingIOError:
             os.close(self._descriptor)
             raise JournalInUseError(path) from None
+        # A power cut may have left the name without the bytes.
+        self._has_ballast = self._ballast.exists() and self._ballast.stat().st_size == BALLAST_BYTES
         if missing:
             sync_directory(path.parent)
 
@@ -73,6 +75,9 @@ class JournalDirectory:
         status = os.fstatvfs(self._descriptor)
         free = status.f_bavail * status.f_frsize
         floor = self._floor.of(status.f_blocks * status.f_frsize)
+        if not self._has_ballast:
+            # What was given back is for results, not for new actions.
+            floor += BALLAST_BYTES
         if free < floor:
             raise JournalError(
                 f"{self.path}: {free // 1024} KiB free, {floor // 1024} KiB are needed"
@@ -81,16 +86,19 @@ class JournalDirectory:
 
     def load_ballast(self) -> None:
         """Set some space aside, if it is not there and the disk is not full."""
-        if self._ballast.exists():
+        if self._has_ballast:
             return
         try:
             self.check_space()
-            self._ballast.write_bytes(bytes(BALLAST_BYTES))
+            # Random: zeros take no space where a file system compresses.
+            self._ballast.write_bytes(os.urandom(BALLAST_BYTES))
+            self._has_ballast = True
         except (JournalError, OSError):
             self._ballast.unlink(missing_ok=True)
 
     def drop_ballast(self) -> bool:
         """Give the space back for results that must be recorded; False if it was given before."""
+        self._has_ballast = False
         try:
             self._ballast.unlink()
         except OSError:

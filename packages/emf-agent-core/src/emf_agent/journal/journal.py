@@ -182,7 +182,7 @@ async def open_journal(
         raise
     except JournalError as error:
         logger.error("no journal path=%s why=%s", directory, error)
-        store, why = None, str(error)
+        store, why = None, f"{error}, then restart the agent"
     journal = Journal(store, why)
     try:
         yield journal

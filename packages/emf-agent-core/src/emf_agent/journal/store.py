@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from emf_agent.errors import JournalError
 from emf_agent.journal import event_outbox
@@ -31,6 +31,8 @@ from emf_agent.journal.values import (
 )
 
 __all__ = ["Limits", "Store"]
+
+T = TypeVar("T")
 
 TOMBSTONE_S = 30 * 86_400.0
 RESULTS_FACTOR = 1.25
@@ -85,8 +87,10 @@ class Store:
         self._directory = JournalDirectory(directory, limits.floor)
         try:
             mark = datetime.fromtimestamp(wall_clock(), timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-            self._db, self.moved_aside = open_database(
-                self._directory, limit_bytes=int(limits.size_bytes * RESULTS_FACTOR), mark=mark
+            self._db, self.moved_aside = self._with_ballast(
+                lambda: open_database(
+                    self._directory, limit_bytes=int(limits.size_bytes * RESULTS_FACTOR), mark=mark
+                )
             )
             self._directory.load_ballast()
             self.identity = self._read_identity()
@@ -123,6 +127,7 @@ class Store:
             return Known(row[0], outcome_of(row[1:]))
         if self._may_have_been_collected(acceptance.id):
             return Known("acknowledged", COLLECTED)
+        self._directory.load_ballast()
         self._directory.check_space()
         self._check_size()
         a = acceptance
@@ -201,15 +206,15 @@ class Store:
             ),
         )
 
-    def _with_ballast(self, change: Callable[[], None]) -> None:
+    def _with_ballast(self, change: Callable[[], T]) -> T:
         """Make a change that must not fail for want of space; the ballast is for this."""
         try:
-            change()
+            return change()
         except sqlite3.OperationalError as error:
             full = "full" in str(error) or "disk I/O" in str(error)
             if not full or not self._directory.drop_ballast():
                 raise
-            change()
+            return change()
 
     def outcome(self, action_id: str) -> Outcome | None:
         """Return how an action ended; None if it has not, or is not known."""
