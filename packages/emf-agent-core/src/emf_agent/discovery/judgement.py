@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from emf_agent.allowlist import Allowlist, Rule
 from emf_agent.discovery.installed import Entry
 from emf_agent.wire import PluginReport, PluginState
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Check", "Verdict", "explain", "judge"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,38 @@ class Verdict:
             state=self.state or "loaded",
             reason=self.reason,
         )
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that must hold, and what is wrong with it, if anything."""
+
+    what: str
+    state: PluginState
+    """The state of the plugin where it does not hold."""
+    fault: str | None
+
+
+def explain(
+    rule: Rule,
+    entries: Sequence[Entry],
+    distributions: Mapping[str, str],
+    tampered: Mapping[str, str],
+) -> tuple[Check, ...]:
+    """Return every check on a rule, up to the first that fails."""
+    own, strangers = claimants(rule, entries)
+    return tuple(checks(rule, own, strangers, distributions, tampered))
+
+
+def claimants(rule: Rule, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
+    """Return the entry points of a rule's name: its own distribution's, and strangers'."""
+    named = sorted(
+        (entry for entry in entries if entry.name == rule.name),
+        key=lambda entry: (entry.owner.location, entry.value),
+    )
+    own = [entry for entry in named if entry.owner.distribution == rule.distribution]
+    strangers = [entry for entry in named if entry.owner.distribution != rule.distribution]
+    return own, strangers
 
 
 def judge(
@@ -68,14 +100,10 @@ def judge_rule(
     tampered: Mapping[str, str],
 ) -> list[Verdict]:
     """Return the verdict on a rule, and on strangers that offer its entry point."""
-    named = sorted(
-        {entry for entry in entries if entry.name == rule.name},
-        key=lambda entry: (entry.owner.location, entry.value),
-    )
-    own = [entry for entry in named if entry.owner.distribution == rule.distribution]
-    strangers = [entry for entry in named if entry.owner.distribution != rule.distribution]
-    state, reason = ruling(rule, own, strangers, distributions, tampered)
-    verdict = Verdict(rule.id, state, reason, rule, own[0] if own else None)
+    own, strangers = claimants(rule, entries)
+    *_, last = checks(rule, own, strangers, distributions, tampered)
+    state = last.state if last.fault else None
+    verdict = Verdict(rule.id, state, last.fault, rule, own[0] if own else None)
     impostor = f"the allowlist gives entry point {rule.name!r} to {rule.distribution}"
     return [
         verdict,
@@ -83,47 +111,80 @@ def judge_rule(
     ]
 
 
-def ruling(
+def checks(
     rule: Rule,
     own: Sequence[Entry],
     strangers: Sequence[Entry],
     distributions: Mapping[str, str],
     tampered: Mapping[str, str],
-) -> tuple[PluginState | None, str | None]:
-    """Return the state and its reason; the first rule that is broken decides."""
-    if not rule.enabled:
-        return "disabled", "switched off in the allowlist (enabled = false)"
+) -> Iterator[Check]:
+    """Yield one check after the other; a failed one is the last."""
+    off = None if rule.enabled else "switched off in the allowlist (enabled = false)"
+    yield Check("switched on", "disabled", off)
+    if off:
+        return
+    yield Check("files as locked", "tampered", tampered.get(rule.distribution))
     if rule.distribution in tampered:
-        return "tampered", tampered[rule.distribution]
+        return
+    claimed = contested(rule, own, strangers)
+    yield Check("one owner of the entry point", "refused", claimed)
+    if claimed:
+        return
+    if not own:
+        state, reason = absent(rule, strangers, distributions)
+        yield Check("installed", state, reason)
+        return
+    yield Check("installed", "missing", None)
+    doubt = shadowing(rule, own)
+    yield Check("one metadata directory, with its own name", "shadowed", doubt)
+    if doubt:
+        return
+    entry = own[0]
+    outside = (
+        f"version {entry.owner.version} is installed, the allowlist wants {rule.version}"
+        if not rule.admits(entry.owner.version)
+        else None
+    )
+    yield Check(f"version {rule.version or 'of any kind'}", "version", outside)
+    if outside:
+        return
+    other = (
+        f"its entry point is {entry.value!r}, the allowlist says {rule.value!r}"
+        if entry.value != rule.value
+        else None
+    )
+    yield Check(f"entry point {rule.value}", "refused", other)
+
+
+def contested(rule: Rule, own: Sequence[Entry], strangers: Sequence[Entry]) -> str | None:
+    """Return who else claims the entry point, or that its owner does so twice."""
     if own and strangers:
         owners = ", ".join(sorted({str(entry.owner) for entry in (*own, *strangers)}))
-        return "refused", (
+        return (
             f"several distributions claim entry point {rule.name!r}: {owners};"
             " neither is loaded, uninstall the one that should not"
         )
-    if not own:
-        return absent(rule, strangers, distributions)
+    locations = [entry.owner.location for entry in own]
+    if len(locations) != len(set(locations)):
+        return f"{own[0].owner} offers entry point {rule.name!r} more than once"
+    return None
+
+
+def shadowing(rule: Rule, own: Sequence[Entry]) -> str | None:
+    """Return whether metadata is doubled, or lies about its name (rows 5 and 6)."""
     locations = sorted({entry.owner.location for entry in own})
     if len(locations) > 1:
-        return "shadowed", (
+        return (
             f"several metadata directories claim {rule.distribution}: {', '.join(locations)};"
             " keep one"
         )
-    entry = own[0]
-    if len(own) > 1:
-        return "refused", f"{entry.owner} offers entry point {rule.name!r} more than once"
-    if entry.owner.claimed != entry.owner.distribution:
-        return "shadowed", (
-            f"{entry.owner.location} says that its name is {entry.owner.claimed or 'nothing'};"
+    owner = own[0].owner
+    if owner.claimed != owner.distribution:
+        return (
+            f"{owner.location} says that its name is {owner.claimed or 'nothing'};"
             f" reinstall {rule.distribution}"
         )
-    if not rule.admits(entry.owner.version):
-        return "version", (
-            f"version {entry.owner.version} is installed, the allowlist wants {rule.version}"
-        )
-    if entry.value != rule.value:
-        return "refused", (f"its entry point is {entry.value!r}, the allowlist says {rule.value!r}")
-    return None, None
+    return None
 
 
 def absent(

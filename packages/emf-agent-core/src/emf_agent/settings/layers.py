@@ -28,8 +28,8 @@ __all__ = [
 ]
 
 ENVIRONMENT_PREFIX = "EMF_AGENT_"
-NOT_SETTINGS = frozenset({"EMF_AGENT_CONFIG", "EMF_AGENT_STATE_DIR"})
-"""The flags ``--config`` and ``--state-dir`` as variables."""
+NOT_SETTINGS = frozenset({"EMF_AGENT_CONFIG", "EMF_AGENT_PROGRAM_PATH", "EMF_AGENT_STATE_DIR"})
+"""The flags ``--config`` and ``--state-dir`` as variables, and where commands are looked up."""
 ALIASES: Mapping[str, tuple[str, ...]] = {
     "IML_MANAGER_URL": ("manager", "url"),
     "EMF_MANAGER_URL": ("manager", "url"),

@@ -1,0 +1,104 @@
+"""``emf-agent plugin``: what runs here, what does not, and why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from emf_agent.cli.options import json_option, node_options
+from emf_agent.discovery import (
+    discover,
+    explain,
+    installed_entries,
+    installed_owners,
+    read_allowlist,
+    survey,
+)
+from emf_agent.errors import UsageError
+from emf_agent.host_facts import node_facts, resolve_fqdn
+from emf_agent.settings import load_settings
+from emf_agent.wire import PluginReport
+
+__all__ = ["command"]
+
+
+@click.group("plugin")
+def command() -> None:
+    """List plugins and say why each runs or does not."""
+
+
+@command.command("list")
+@node_options
+@json_option
+@click.option(
+    "--no-load",
+    is_flag=True,
+    help="Judge from metadata alone and import nothing, for recovery; names are not known then.",
+)
+def list_plugins(
+    config: Path | None, state_dir: Path | None, *, as_json: bool, no_load: bool
+) -> None:
+    """List every plugin that is allowed or installed, with its state and the reason.
+
+    What is refused is never imported.
+    """
+    settings = load_settings(config, state_dir)
+    allowlist = read_allowlist(settings.paths.allowlist)
+    if no_load:
+        reports = survey(allowlist)
+    else:
+        node = node_facts(settings.node.fqdn or resolve_fqdn())
+        reports = discover(settings, allowlist, node).plugins
+    if as_json:
+        click.echo(json.dumps([one.model_dump(mode="json") for one in reports], indent=2))
+        return
+    rows = [("NAME", "DISTRIBUTION", "VERSION", "STATE")]
+    rows += [(one.name, one.distribution or "-", one.version or "-", one.state) for one in reports]
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    for row, report in zip(rows, [None, *reports], strict=True):
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True))
+        click.echo(f"{line}  {'REASON' if report is None else told(report)}".rstrip())
+
+
+def told(report: PluginReport) -> str:
+    """Return the reason, or what the plugin provides."""
+    if report.reason:
+        return report.reason
+    names = [f"action {name}" for name in report.actions]
+    return ", ".join(names + [f"daemon {name}" for name in report.daemons])
+
+
+@command.command("explain")
+@node_options
+@click.argument("name")
+def explain_plugin(config: Path | None, state_dir: Path | None, name: str) -> None:
+    """Say why NAME runs or does not: each rule with its outcome. Imports nothing."""
+    allowlist = read_allowlist(load_settings(config, state_dir).paths.allowlist)
+    entries = installed_entries()
+    rule = allowlist.rule(name)
+    if rule is None:
+        reports = [one for one in survey(allowlist) if one.name == name]
+        if not reports:
+            raise UsageError(
+                f"no plugin {name!r} is installed or allowed; `emf-agent plugin list` shows all"
+            )
+        for report in reports:
+            click.echo(f"no   listed: {report.distribution} {report.version}: {report.reason}")
+        click.echo(f"{name} is refused")
+        return
+    click.echo(f"yes  listed: id {rule.id}, distribution {rule.distribution}")
+    distributions = {owner.distribution: owner.version for owner, _ in installed_owners()}
+    found = explain(rule, entries, distributions, {})
+    for check in found:
+        click.echo(f"{'no ' if check.fault else 'yes'}  {check.what}" + fault(check.fault))
+    if found[-1].fault:
+        click.echo(f"{name} is {found[-1].state}")
+    else:
+        click.echo(f"{name} may be imported; `emf-agent plugin list` does so and tells the rest")
+
+
+def fault(text: str | None) -> str:
+    """Return a fault as the end of a line."""
+    return f": {text}" if text else ""
