@@ -350,6 +350,19 @@ async def test_a_node_cannot_speak_for_another(bench: Bench, protocol: int) -> N
     assert [(entry.actor, entry.outcome) for entry in told] == [(f"node:{FQDN}", "refused")]
 
 
+async def test_a_node_that_repeats_itself_does_not_fill_the_audit_trail(bench: Bench) -> None:
+    liar = Agent(bench)
+    for attempt in range(100):
+        name = f"victim{attempt % 50}.local"
+        await liar.post({"type": "SESSION_CREATE_REQUEST", "fqdn": name, "plugin": "ntp"})
+
+    trail = await bench.store.audit_trail()
+    assert len([line for line in trail if line.entry.what == "agent.identity"]) == 32
+    bench.clock.advance(60)
+    await liar.post({"type": "SESSION_CREATE_REQUEST", "fqdn": "v.local", "plugin": "ntp"})
+    assert len(await bench.store.audit_trail()) == len(trail) + 1
+
+
 async def test_a_superseded_process_gets_409_on_both_verbs(bench: Bench) -> None:
     old = Agent(bench)
     await old.post()

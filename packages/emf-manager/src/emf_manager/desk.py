@@ -45,6 +45,9 @@ __all__ = [
 
 AGENT = "agent"
 """The built-in daemon through which an agent describes itself."""
+AUDIT_WINDOW_S = 60.0
+AUDIT_LINES = 32
+"""Lines of the audit trail that one node can cause within the window, each different."""
 CONTACT_WRITE_S = 60.0
 """The time of the last contact is written at most this often when nothing else is."""
 EVENT_RESULT_BYTES = 64 * 1024
@@ -67,6 +70,8 @@ class Desk:
     """Wall clock; ahead of what is written down."""
     catalogue: Catalogue | None = None
     """What the agent said it can do."""
+    audited: tuple[NewAudit, ...] = ()
+    """The newest lines of the audit trail about it; bounded."""
 
 
 @dataclass(frozen=True)
@@ -269,17 +274,23 @@ class Work:
                 self.node = replace(self.node, state="online", reason=None)
                 self.event("node.online")
             case v.Audit(kind, detail):
-                self.audit.append(
-                    NewAudit(
-                        at=self.wall,
-                        actor=f"node:{self.node.fqdn}",
-                        what=f"agent.{kind}",
-                        subject=self.node.fqdn,
-                        outcome="refused",
-                        detail=detail,
-                    )
-                )
+                self._audited(kind, detail)
         return ()
+
+    def _audited(self, kind: str, detail: str) -> None:
+        """Note a refusal; a node that repeats itself, or floods, does not fill the trail."""
+        line = NewAudit(
+            at=self.wall,
+            actor=f"node:{self.node.fqdn}",
+            what=f"agent.{kind}",
+            subject=self.node.fqdn,
+            outcome="refused",
+            detail=detail,
+        )
+        recent = [e for e in self.desk.audited if 0 <= self.wall - e.at < AUDIT_WINDOW_S]
+        if len(recent) < AUDIT_LINES and not any(replace(e, at=line.at) == line for e in recent):
+            self.audit.append(line)
+            self.desk = replace(self.desk, audited=(*recent, line))
 
     def _agent_started(self, order: v.AgentStarted) -> None:
         host = self.desk.host

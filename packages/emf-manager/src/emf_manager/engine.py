@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import uuid
 from collections.abc import AsyncGenerator, Collection, Sequence
@@ -23,7 +24,7 @@ from emf_manager.jobs import Open
 from emf_manager.nodesets import MAX_NODES
 from emf_manager.records import Job, LatestValue, Node, Target
 from emf_manager.seats import NodeGoneError, Seat, Seats
-from emf_manager.store.interface import KeyReusedError, Loaded, Store
+from emf_manager.store.interface import KeyReusedError, Loaded, Store, StoreError
 from emf_manager.views import (
     CatalogueEntry,
     ConflictError,
@@ -38,6 +39,8 @@ from emf_manager.views import (
 )
 
 __all__ = ["Engine", "Limits", "open_engine"]
+
+logger = logging.getLogger(__name__)
 
 LONGEST_S = 366 * 86400.0
 
@@ -133,7 +136,10 @@ class Engine:
         """Drop what is older than it is kept, now and then."""
         while True:
             await self._clock.wait(anyio.Event(), self._clock.now() + self.limits.prune_every_s)
-            await self._store.prune(before=self._clock.wall() - self.limits.keep_s)
+            try:
+                await self._store.prune(before=self._clock.wall() - self.limits.keep_s)
+            except StoreError as error:
+                logger.error("nothing pruned, trying again later: %s", error)
 
     # The agents' side: what the gateway calls
 

@@ -142,7 +142,8 @@ class Seats:
             self._mind(seat)
             self._carry_out(seat, turn.effects)
         self.announce(committed.events)
-        await self._follow_up(seat.desk.node.fqdn, committed)
+        with anyio.CancelScope(shield=True):
+            await self._follow_up(seat.desk.node.fqdn, committed)
         return turn.effects
 
     async def remove(self, fqdn: str, reason: str, *, by: str) -> bool:
