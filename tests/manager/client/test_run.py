@@ -201,6 +201,18 @@ def test_a_manager_that_is_down_is_said_to_be(desk: Desk) -> None:
     assert "https://manager.example.com:7443 did not answer" in result.stderr
 
 
+def test_an_authority_that_is_not_known_says_what_to_set(desk: Desk) -> None:
+    def strange(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate")
+
+    desk.transport = lambda: httpx.MockTransport(strange)
+
+    result = desk.emf("node", "list")
+
+    assert result.exit_code == 69
+    assert "--ca" in result.stderr
+
+
 def test_an_address_where_something_else_answers_is_said_to_be(desk: Desk) -> None:
     def page(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, text="<html>hello</html>")

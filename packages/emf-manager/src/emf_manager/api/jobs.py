@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request
@@ -12,8 +13,9 @@ from emf_manager.api import models as m
 from emf_manager.api import translate
 from emf_manager.api.fleet import PageQuery, tagged, targeted
 from emf_manager.api.paging import Page, decode_cursor, encode_cursor
-from emf_manager.api.service import Caller, Manager
-from emf_manager.views import JobOrder
+from emf_manager.api.redaction import hide_secrets
+from emf_manager.api.service import Caller, Manager, Service
+from emf_manager.views import JobOrder, JobView
 
 __all__ = ["router"]
 
@@ -50,7 +52,7 @@ async def create_job(
         dry_run=body.dry_run,
         idempotency_key=idempotency_key,
     )
-    job = translate.job(await manager.engine.create_job(order))
+    job = await shown(manager, await manager.engine.create_job(order))
     where = {"Location": f"/api/v1/jobs/{job.id}"}
     return JSONResponse(job.model_dump(mode="json"), status_code=201, headers=where)
 
@@ -60,7 +62,11 @@ async def list_jobs(manager: Manager, query: Annotated[JobQuery, Query()]) -> An
     """List jobs, the newest first."""
     before = None if query.cursor is None else str(decode_cursor(query.cursor, str)[0])
     found = await manager.engine.jobs(limit=query.limit + 1, before=before, requester=query.user)
-    cut = tuple(map(translate.job_summary, found[: query.limit]))
+    catalogue = await manager.engine.catalogue() if found else ()
+    cut = tuple(
+        translate.job_summary(replace(view, args=hide_secrets(view.args, view.action, catalogue)))
+        for view in found[: query.limit]
+    )
     following = encode_cursor((cut[-1].id,)) if len(found) > query.limit else None
     return Page[m.JobSummary](items=cut, next=following)
 
@@ -68,11 +74,17 @@ async def list_jobs(manager: Manager, query: Annotated[JobQuery, Query()]) -> An
 @router.get("/jobs/{job_id}", response_model=m.Job)
 async def show_job(manager: Manager, job_id: str, request: Request) -> Any:
     """Show one job with the outcome on every node."""
-    job = translate.job(await manager.engine.job(job_id))
+    job = await shown(manager, await manager.engine.job(job_id))
     return tagged(request, job, job.model_copy(update={"event": 0}))
 
 
 @router.post("/jobs/{job_id}/cancel", response_model=m.Job, status_code=202)
 async def cancel_job(manager: Manager, caller: Caller, job_id: str) -> Any:
     """Ask every node that is not done to stop; what became of it shows in the targets."""
-    return translate.job(await manager.engine.cancel_job(job_id, requester=caller.user))
+    return await shown(manager, await manager.engine.cancel_job(job_id, requester=caller.user))
+
+
+async def shown(manager: Service, view: JobView) -> m.Job:
+    """Return a job with its targets, and without the secrets it was given."""
+    args = hide_secrets(view.args, view.action, await manager.engine.catalogue())
+    return translate.job(replace(view, args=args))

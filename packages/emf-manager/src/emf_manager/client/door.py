@@ -58,6 +58,7 @@ class Door:
         self, connection: Connection, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
         self.url = connection.url
+        self._has_ca = connection.ca is not None
         self._client = httpx.AsyncClient(
             base_url=connection.url + API,
             headers={"Authorization": f"Bearer {connection.token}", "User-Agent": "emf"},
@@ -179,7 +180,10 @@ class Door:
         try:
             yield
         except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
-            raise ManagerUnreachableError(self.url, str(error) or type(error).__name__) from error
+            why = str(error) or type(error).__name__
+            if "CERTIFICATE_VERIFY_FAILED" in why and not self._has_ca:
+                why = "its certificate is not of an authority known here; name its CA with --ca"
+            raise ManagerUnreachableError(self.url, why) from error
         except (SSEError, json.JSONDecodeError, UnicodeDecodeError) as error:
             why = "what answers there is not an EMF manager"
             raise ManagerUnreachableError(self.url, why) from error

@@ -60,13 +60,15 @@ class Setup:
 class Group(click.Group):
     """A group that knows what a mistyped command may have meant, and says errors in one line."""
 
+    program = "emf"
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; an ``EmfError`` ends the program with its own exit code."""
         try:
             return super().invoke(ctx)
         except EmfError as error:
             for line in str(error).splitlines():
-                click.echo(f"emf: {tidy(line)}", err=True)
+                click.echo(f"{self.program}: {tidy(line)}", err=True)
             ctx.exit(error.exit_code)
 
     def resolve_command(
