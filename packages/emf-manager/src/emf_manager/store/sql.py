@@ -63,12 +63,17 @@ async def open_store(url: str, *, max_bytes: int | None = None) -> AsyncGenerato
     try:
         await anyio.to_thread.run_sync(bring_up_to_date, connections.writing)
         writer = Writer(connections.writing)
+        failed: list[Exception] = []
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(writer.run)
             try:
                 yield SqlStore(connections, writer)
+            except Exception as error:  # noqa: BLE001 - raised below: a task group would wrap it
+                failed.append(error)
             finally:
                 writer.close()
+        if failed:
+            raise failed[0]
     finally:
         connections.dispose()
 

@@ -1,0 +1,113 @@
+"""``emf-manager node``, ``ca`` and ``audit``: the fleet's names, its authority, who did what."""
+
+from __future__ import annotations
+
+import click
+
+from emf_agent.errors import EmfError
+from emf_manager.admin.workbench import AdminGroup, Workbench, moment_text, works
+from emf_manager.client.output import hint, say_json, table
+from emf_manager.client.program import as_json
+from emf_manager.records import AuditEntry
+from emf_manager.store.trails import broken_links
+from emf_manager.views import NotFoundError
+
+__all__ = ["audit", "ca", "node"]
+
+PAGE = 5000
+
+
+@click.group(cls=AdminGroup)
+def node() -> None:
+    """List and remove nodes."""
+
+
+@node.command("list")
+@as_json
+@works
+async def list_nodes(bench: Workbench, *, json_out: bool) -> None:
+    """List enrolled nodes with the end of their newest certificate."""
+    newest: dict[str, float] = {}
+    for certificate in await bench.store.certificates():
+        if certificate.revoked is None:
+            newest.setdefault(certificate.fqdn, certificate.not_after)
+    nodes = await bench.store.nodes()
+    if json_out:
+        say_json(
+            [
+                {
+                    "fqdn": one.fqdn,
+                    "state": one.state,
+                    "role": one.role,
+                    "enrolled": one.enrolled,
+                    "last_contact": one.last_contact,
+                    "certificate_until": newest.get(one.fqdn),
+                }
+                for one in nodes
+            ]
+        )
+        return
+    rows = [
+        [one.fqdn, one.state, one.role or "-", moment_text(newest.get(one.fqdn))] for one in nodes
+    ]
+    table(["node", "state", "role", "certificate until"], rows)
+
+
+@node.command()
+@click.argument("fqdn")
+@click.option("--reason", default="removed by an admin", show_default=True)
+@works
+async def remove(bench: Workbench, fqdn: str, reason: str) -> None:
+    """Remove a node: its certificates are revoked at once, its data is gone."""
+    line = bench.line("remove node", fqdn, reason=reason)
+    removed = await bench.store.remove_node(fqdn, at=bench.now, reason=reason, audit=line)
+    if removed is None:
+        raise NotFoundError("node", fqdn)
+    hint(f"{fqdn} is removed; {len(removed[1])} certificate(s) revoked")
+
+
+@click.group(cls=AdminGroup)
+def ca() -> None:
+    """Show the manager's certificate authority."""
+
+
+@ca.command()
+@click.option("--pem", is_flag=True, help="Only the certificate, to trust it.")
+@as_json
+@works
+async def show(bench: Workbench, *, pem: bool, json_out: bool) -> None:
+    """Show the certificate that nodes and operators trust, and its fingerprint."""
+    certificate = bench.authority.certificate
+    if pem:
+        click.echo(bench.authority.pem, nl=False)
+        return
+    facts = {
+        "subject": certificate.subject.rfc4514_string(),
+        "sha256": bench.authority.fingerprint,
+        "not_after": moment_text(certificate.not_valid_after_utc.timestamp()),
+        "file": str(bench.settings.authority_dir / "ca.crt"),
+    }
+    if json_out:
+        say_json({**facts, "pem": bench.authority.pem})
+    else:
+        table(["fact", "value"], [[key, value] for key, value in facts.items()])
+
+
+@click.group(cls=AdminGroup)
+def audit() -> None:
+    """Check the audit trail."""
+
+
+@audit.command()
+@works
+async def verify(bench: Workbench) -> None:
+    """Check that no line of the audit trail was edited, dropped or moved."""
+    trail: list[AuditEntry] = []
+    while page := await bench.store.audit_trail(
+        after=trail[-1].sequence if trail else 0, limit=PAGE
+    ):
+        trail += page
+    broken = broken_links(trail)
+    if broken:
+        raise EmfError(f"the audit trail was tampered with at line {', '.join(map(str, broken))}")
+    click.echo(f"{len(trail)} lines, unbroken")

@@ -1,0 +1,110 @@
+"""``emf-manager user``: who may use the API, and their first tokens."""
+
+from __future__ import annotations
+
+import re
+
+import click
+
+from emf_agent.errors import UsageError
+from emf_manager.admin.workbench import AdminGroup, Workbench, moment_text, works
+from emf_manager.api.account_book import new_api_token
+from emf_manager.authorization import ROLES, Role
+from emf_manager.client.output import hint, say_json, table
+from emf_manager.client.program import as_json
+from emf_manager.records import User
+from emf_manager.settings import parse_seconds
+from emf_manager.views import ConflictError, NotFoundError
+
+__all__ = ["user"]
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
+
+
+@click.group(cls=AdminGroup)
+def user() -> None:
+    """Create and disable users of the API."""
+
+
+@user.command()
+@click.argument("name")
+@click.option("--role", type=click.Choice(ROLES), required=True, help="What they may do.")
+@as_json
+@works
+async def create(bench: Workbench, name: str, role: Role, *, json_out: bool) -> None:
+    """Create a user with an API token. The token is printed once and kept nowhere."""
+    if NAME.fullmatch(name) is None:
+        raise UsageError(f"{name[:80]!r} is not a user's name: letters, digits and . _ @ - only")
+    line = bench.line("create user", name, role=role)
+    if not await bench.store.add_user(User(name, role, bench.now), audit=line):
+        raise ConflictError(
+            f"there is a user {name} already; `emf-manager user token {name}` makes another token"
+        )
+    await hand_out(bench, name, role, ttl=None, label="first", json_out=json_out)
+
+
+@user.command()
+@click.argument("name")
+@click.option("--ttl", help="How long it is valid: 15m, 1h, 90d; for ever where not said.")
+@click.option("--label", default="", help="What it is for.")
+@as_json
+@works
+async def token(
+    bench: Workbench, name: str, ttl: str | None, label: str, *, json_out: bool
+) -> None:
+    """Make another API token for a user."""
+    known = {one.name: one for one in await bench.store.users()}
+    if name not in known:
+        raise NotFoundError("user", name)
+    await hand_out(bench, name, known[name].role, ttl=ttl, label=label, json_out=json_out)
+
+
+@user.command("list")
+@as_json
+@works
+async def list_users(bench: Workbench, *, json_out: bool) -> None:
+    """List users."""
+    users = await bench.store.users()
+    if json_out:
+        say_json(
+            [
+                {"name": u.name, "role": u.role, "created": u.created, "disabled": u.disabled}
+                for u in users
+            ]
+        )
+        return
+    rows = [
+        [u.name, u.role, "disabled" if u.disabled else "enabled", moment_text(u.created)]
+        for u in users
+    ]
+    table(["name", "role", "state", "created"], rows)
+
+
+@user.command()
+@click.argument("name")
+@works
+async def disable(bench: Workbench, name: str) -> None:
+    """Disable a user: every token of theirs is refused from now on."""
+    line = bench.line("disable user", name)
+    if not await bench.store.disable_user(name, at=bench.now, audit=line):
+        raise NotFoundError("user", name)
+
+
+async def hand_out(
+    bench: Workbench, name: str, role: Role, *, ttl: str | None, label: str, json_out: bool
+) -> None:
+    """Make an API token, keep its hash, and print it."""
+    ttl_s = None if ttl is None else parse_seconds(ttl)
+    secret, record = new_api_token(name, now=bench.now, label=label, ttl_s=ttl_s)
+    line = bench.line("create token", name, token=record.id)
+    if not await bench.store.add_token(record, audit=line):
+        raise NotFoundError("user", name)
+    if json_out:
+        told = {"name": name, "role": role, "token": secret, "token_id": record.id}
+        say_json({**told, "expires": record.expires, "manager": bench.url})
+        return
+    click.echo(secret)
+    hint(f"the API token of {name} ({role}), shown this once; for `emf`:")
+    hint(f"  emf config set manager {bench.url or 'https://MANAGER:8443'}")
+    hint("  emf-manager ca show --pem > ca.crt && emf config set ca ca.crt")
+    hint("  emf config set token -")

@@ -1,0 +1,133 @@
+"""The program ``emf-manager``: serve, and administer the data directory."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+import anyio
+import click
+
+from emf_agent.errors import EmfError
+from emf_manager.admin.nodes import audit, ca, node
+from emf_manager.admin.tokens import token
+from emf_manager.admin.users import user
+from emf_manager.admin.workbench import AdminGroup, on_data_dir
+from emf_manager.server.notify import notify
+from emf_manager.server.serve import Ready, serve
+from emf_manager.settings import DEFAULT_LISTEN, Listen, Settings
+
+__all__ = ["main", "program"]
+
+END_S = 4.5
+"""After a signal, whatever is still going on is cut off here."""
+
+
+@click.group(cls=AdminGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="emf-manager", prog_name="emf-manager")
+def program() -> None:
+    """The EMF manager: serves agents and operators, and administers its own data.
+
+    \b
+    Exit codes: 0 done, 1 failed, 2 usage, 5 refused, 78 configuration invalid.
+    """
+
+
+@program.command("serve")
+@on_data_dir
+@click.option(
+    "--listen",
+    metavar="HOST:PORT",
+    default=DEFAULT_LISTEN,
+    envvar="EMF_MANAGER_LISTEN",
+    show_default=True,
+    show_envvar=True,
+    help="Where to listen; port 0 is any free one.",
+)
+@click.option(
+    "--name",
+    "names",
+    multiple=True,
+    metavar="NAME",
+    help="A further host name or address that clients use; may be repeated.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+)
+@click.option("--json", "json_out", is_flag=True, help="Say that it is ready as JSON.")
+def serve_command(
+    data_dir: Path,
+    store: str | None,
+    listen: str,
+    names: tuple[str, ...],
+    log_level: str,
+    *,
+    json_out: bool,
+) -> None:
+    """Serve agents and operators until a signal ends it.
+
+    Prints one line when it is ready: ``ready URL``.
+    """
+    logging.basicConfig(
+        level=log_level.upper(),
+        stream=sys.stderr,
+        format="%(asctime)s %(levelname)s %(name)s %(message)s",
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    settings = Settings(data_dir, Listen.parse(listen), names, store)
+    anyio.run(until_signalled, settings, functools.partial(say_ready, json_out=json_out))
+
+
+async def until_signalled(settings: Settings, on_ready: functools.partial[None]) -> None:
+    """Serve; the first signal ends it in order, a second one or four seconds at once."""
+    stop = anyio.Event()
+    failed: list[EmfError] = []
+
+    async def watch(scope: anyio.CancelScope) -> None:
+        with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+            async for _ in signals:
+                if stop.is_set():
+                    scope.cancel()
+                notify("STOPPING=1", os.environ)
+                stop.set()
+                scope.deadline = anyio.current_time() + END_S
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch, tasks.cancel_scope)
+        try:
+            await serve(settings, stop=stop, on_ready=on_ready)
+        except EmfError as error:
+            # Raised below: a task group would wrap it.
+            failed.append(error)
+        tasks.cancel_scope.cancel()
+    if failed:
+        raise failed[0]
+
+
+def say_ready(ready: Ready, *, json_out: bool) -> None:
+    """Tell whoever started us, and systemd."""
+    if json_out:
+        told = {"url": ready.url, "port": ready.port, "authority_sha256": ready.authority_sha256}
+        click.echo(json.dumps({"ready": True, **told, "pid": os.getpid()}))
+    else:
+        click.echo(f"ready {ready.url}")
+    sys.stdout.flush()
+    notify(f"READY=1\nSTATUS=serving at {ready.url}", os.environ)
+
+
+for group in (audit, ca, node, token, user):
+    program.add_command(group)
+
+
+def main() -> None:
+    """Run the program."""
+    program(prog_name="emf-manager")

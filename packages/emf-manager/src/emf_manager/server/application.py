@@ -1,0 +1,88 @@
+"""The one ASGI application: agents, enrolment and operators behind one port, told apart by path."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from emf_manager.api.account_book import AccountBook
+from emf_manager.api.application import build_api
+from emf_manager.api.service import Service
+from emf_manager.authorization import API_PREFIX
+from emf_manager.engine import Engine
+from emf_manager.gateway import gateway_routes
+from emf_manager.identity.authority import Authority
+from emf_manager.identity.membership import Membership
+from emf_manager.identity.peer import Peer, peer_of
+from emf_manager.identity.registrar import Registrar
+from emf_manager.identity.routes import identity_routes
+from emf_manager.records import Node
+from emf_manager.store.interface import Store
+
+__all__ = ["EngineFleet", "create_app"]
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(
+    engine: Engine, store: Store, authority: Authority, membership: Membership
+) -> ASGIApp:
+    """Return the application of a manager whose parts are open."""
+    registrar = Registrar(store, authority, membership)
+    accounts = AccountBook(store, authority.fingerprint)
+    api = build_api(Service(engine, accounts))
+    agents = Starlette(
+        routes=[*gateway_routes(engine, Peers(membership)), *identity_routes(registrar)]
+    )
+    agents.router.redirect_slashes = False
+    return ByPath(api, agents)
+
+
+@dataclass(frozen=True)
+class ByPath:
+    """Operators' paths go to the guarded API, everything else to the agents' routes."""
+
+    api: ASGIApp
+    agents: ASGIApp
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        mine = scope["type"] == "http" and scope["path"].startswith(f"{API_PREFIX}/")
+        await (self.api if mine else self.agents)(scope, receive, send)
+
+
+@dataclass(frozen=True)
+class Peers:
+    """What the gateway asks of identity."""
+
+    membership: Membership
+
+    def peer_of(self, scope: MutableMapping[str, Any]) -> Peer | None:
+        """Return the verified peer; one whose certificate ended while it was connected is none."""
+        peer = peer_of(scope)
+        return None if peer is None or peer.not_after <= time.time() else peer
+
+    def is_revoked(self, serial: str) -> bool:
+        """Tell whether a certificate may no longer be used."""
+        return self.membership.is_revoked(serial)
+
+
+@dataclass(frozen=True)
+class EngineFleet:
+    """Tells the engine of names that come and go."""
+
+    engine: Engine
+
+    async def enrolled(self, node: Node) -> None:
+        """Have the node start with nothing of what an earlier one of its name had."""
+        await self.engine.seats.dismiss(node.fqdn)
+
+    async def removed(self, fqdn: str, reason: str) -> None:
+        """Have its hanging request end, and its next one refused."""
+        logger.info("node dropped fqdn=%s reason=%s", fqdn, reason)
+        await self.engine.seats.dismiss(fqdn)

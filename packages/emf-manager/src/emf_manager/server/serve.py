@@ -1,0 +1,193 @@
+"""Beginning and end of a serving manager: everything is opened in order and closed in reverse."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import socket
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+import uvicorn
+
+from emf_agent.errors import ConfigurationError
+from emf_manager.engine import Engine, open_engine
+from emf_manager.identity.authority import open_authority
+from emf_manager.identity.membership import Membership
+from emf_manager.server.application import EngineFleet, create_app
+from emf_manager.server.bounded_head import BoundedHead
+from emf_manager.server.certificate import (
+    ServerCertificate,
+    open_server_certificate,
+    server_names,
+)
+from emf_manager.server.data_dir import only_server, prepare_data_dir
+from emf_manager.server.secured import SecuredConnection, ServerContext, cut_read_buffers
+from emf_manager.settings import Listen, Settings
+from emf_manager.store.sql import open_store
+
+__all__ = ["Ready", "serve"]
+
+logger = logging.getLogger(__name__)
+
+BACKLOG = 2048
+KEEP_ALIVE_S = 120
+"""Longer than the agents' own 90 s, so that a request never meets a connection just closed."""
+GRACE_S = 3
+"""For running requests at the end; hanging ones have been answered by then."""
+RENEWAL_LOOK_S = 3600.0
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Said once, when requests are being served."""
+
+    url: str
+    port: int
+    authority_sha256: str
+
+
+async def serve(
+    settings: Settings, *, stop: anyio.Event, on_ready: Callable[[Ready], None]
+) -> None:
+    """Serve until told to stop, then end within five seconds.
+
+    Raises:
+        ConfigurationError: the directory, the authority, the address. StoreError: the store.
+
+    """
+    prepare_data_dir(settings.data_dir)
+    with only_server(settings.data_dir), listening(settings.listen) as sock:
+        authority = open_authority(settings.authority_dir, now=time.time())
+        names = server_names(settings.listen, settings.names)
+        renew = functools.partial(open_server_certificate, settings.server_dir, authority, names)
+        certificate = renew(now=time.time())
+        context = ServerContext(authority_pem=authority.pem)
+        context.load_cert_chain(certificate.path)
+        async with open_store(settings.store_url) as store, open_engine(store) as engine:
+            membership = Membership(store, EngineFleet(engine))
+            await membership.start()
+            app = create_app(engine, store, authority, membership)
+            server = Server(configuration(app, context))
+            url = url_of(settings.listen, sock.getsockname()[1])
+            ready = Ready(url, sock.getsockname()[1], authority.fingerprint)
+            with said_where(settings.url_file, url):
+                async with anyio.create_task_group() as tasks:
+                    tasks.start_soon(membership.watch)
+                    tasks.start_soon(keep_certificate, context, certificate, renew)
+                    tasks.start_soon(end_when_told, stop, server, engine)
+                    server.on_start = functools.partial(on_ready, ready)
+                    await server.serve(sockets=[sock])
+                    tasks.cancel_scope.cancel()
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, which leaves the signals to us and says when it has started."""
+
+    on_start: Callable[[], None]
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Leave every signal alone."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets)
+        self.on_start()
+
+
+def configuration(app: Any, context: ServerContext) -> uvicorn.Config:
+    """Return how uvicorn is to serve; TLS is made by our connections, not by its socket."""
+    connection: Any = functools.partial(SecuredConnection, context=context, make_http=BoundedHead)
+    cut_read_buffers()
+    return uvicorn.Config(
+        app,
+        http=connection,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=GRACE_S,
+    )
+
+
+async def end_when_told(stop: anyio.Event, server: uvicorn.Server, engine: Engine) -> None:
+    """Answer what hangs first, so that the server has little to wait for."""
+    await stop.wait()
+    logger.info("stopping: hanging requests are answered, event streams end")
+    engine.close()
+    server.should_exit = True
+
+
+async def keep_certificate(
+    context: ServerContext, certificate: ServerCertificate, renew: Callable[..., ServerCertificate]
+) -> None:
+    """Replace the server's certificate in time; open connections keep the one they have."""
+    while True:
+        await anyio.sleep(RENEWAL_LOOK_S)
+        if not certificate.is_due(time.time()):
+            continue
+        try:
+            certificate = renew(now=time.time())
+            context.load_cert_chain(certificate.path)
+        except (ConfigurationError, OSError) as error:
+            logger.error("the server's certificate was not renewed, trying again: %s", error)
+        else:
+            logger.info("the server's certificate was renewed")
+
+
+@contextmanager
+def listening(listen: Listen) -> Generator[socket.socket, None, None]:
+    """Bind, so that a wrong address fails before anything else is done.
+
+    Raises:
+        ConfigurationError: the address is not ours, taken, or not allowed.
+
+    """
+    both = listen.host == "::" and socket.has_dualstack_ipv6()
+    host = "0.0.0.0" if listen.host == "::" and not both else listen.host  # noqa: S104 - asked for
+    try:
+        family, _, _, _, address = socket.getaddrinfo(
+            host, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        sock = socket.create_server(
+            address[:2],
+            family=family,
+            backlog=BACKLOG,
+            dualstack_ipv6=both,
+        )
+    except OSError as error:
+        where = f"{listen.host}:{listen.port}"
+        raise ConfigurationError(
+            [f"cannot listen at {where}: {error.strerror or error}"]
+        ) from error
+    with sock:
+        sock.setblocking(False)  # noqa: FBT003 - the socket's own signature
+        yield sock
+
+
+@contextmanager
+def said_where(file: Path, url: str) -> Generator[None, None, None]:
+    """Keep the address in a file while serving, for the admin commands to repeat."""
+    file.write_text(f"{url}\n", encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.unlink(missing_ok=True)
+
+
+def url_of(listen: Listen, port: int) -> str:
+    """Return the address to give to others."""
+    host = socket.gethostname() if listen.is_wildcard else listen.host
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
