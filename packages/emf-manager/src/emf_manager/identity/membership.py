@@ -41,11 +41,17 @@ class Membership:
     """The gate that every request of a node passes."""
 
     def __init__(
-        self, store: Store, fleet: Fleet, *, wall: Callable[[], float] = time.time
+        self,
+        store: Store,
+        fleet: Fleet,
+        *,
+        wall: Callable[[], float] = time.time,
+        look_every_s: float = LOOK_EVERY_S,
     ) -> None:
         self._store = store
         self._fleet = fleet
         self._wall = wall
+        self._look_every_s = look_every_s
         self._revoked: Mapping[str, str] = {}
         self._seen = 0
         self._looking = anyio.Lock()
@@ -81,9 +87,9 @@ class Membership:
             self._seen = newest
 
     async def watch(self) -> None:
-        """Look twice a second, for what other processes do."""
+        """Look again and again, for what other processes do."""
         while True:
-            await anyio.sleep(LOOK_EVERY_S)
+            await anyio.sleep(self._look_every_s)
             try:
                 await self.look()
             except StoreError:
