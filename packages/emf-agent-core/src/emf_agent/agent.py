@@ -81,7 +81,7 @@ class Parts:
     random: Random = field(default_factory=Random)
     wall_clock: Callable[[], float] = time.time
     stall_watch: StallWatch | None = None
-    on_ready: Callable[[], None] = lambda: None
+    on_ready: Callable[[], object] = lambda: None
 
 
 class Agent:

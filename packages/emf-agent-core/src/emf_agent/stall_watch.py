@@ -26,7 +26,7 @@ LOOK_EVERY_S = 0.5
 class StallWatch:
     """Beats on the loop, watches from a thread."""
 
-    def __init__(self, *, threshold_s: float = 0.5, on_beat: Callable[[], None] | None = None):
+    def __init__(self, *, threshold_s: float = 0.5, on_beat: Callable[[], object] | None = None):
         self._threshold_s = threshold_s
         self._on_beat = on_beat
         self._last_beat = time.monotonic()

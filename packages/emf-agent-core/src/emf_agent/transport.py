@@ -176,7 +176,7 @@ def manager_errors(url: str) -> Generator[None]:
     """Turn the library's errors into ours, keeping the cause."""
     try:
         yield
-    except (httpx.TransportError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError, OSError) as error:
         raise ManagerUnreachableError(url, str(error) or type(error).__name__) from error
 
 

@@ -1,0 +1,278 @@
+"""The main job in one line: a real manager and a real agent on this machine, then gone again.
+
+Starts `emf-manager` on loopback with a store in a temporary folder, makes a token, enrols an agent,
+starts it with what is installed, and shows sessions, data and an action's result. Everything is
+done through the programs and the API that anybody would use. `--once --json` does it unattended:
+one JSON document on standard output, progress on standard error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+
+T = TypeVar("T")
+WANTED = ("agent", "network", "host", "action_runner")
+WITHIN_S = 60.0
+BIN = Path(sys.executable).parent
+
+
+class DemoError(Exception):
+    """Something did not happen; the message says what and shows the log."""
+
+
+def say(text: str) -> None:
+    """Tell the person who watches."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def ask(program: str, *arguments: str, stdin: str | None = None) -> str:
+    """Run one of our programs to its end and return what it printed."""
+    done = subprocess.run(
+        [BIN / program, *arguments], input=stdin, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise DemoError(f"{program} {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+@contextmanager
+def service(program: str, *arguments: str, log: Path) -> Iterator[subprocess.Popen[str]]:
+    """Run one of our services until the block ends, and then end it as a service manager would."""
+    with log.open("w") as errors:
+        process = subprocess.Popen(
+            [BIN / program, *arguments],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def address(manager: subprocess.Popen[str], log: Path) -> str:
+    """Return the address the manager prints once it listens."""
+    found: list[str] = []
+    assert manager.stdout is not None
+
+    def read() -> None:
+        for line in manager.stdout or ():
+            found.extend(word for word in line.split() if word.startswith("https://"))
+            if found:
+                break
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    reader.join(WITHIN_S)
+    if not found:
+        raise DemoError(f"the manager did not start:\n{log.read_text()[-2000:]}")
+    return found[0].rstrip("/.,")
+
+
+class Api:
+    """The manager's REST API, as a script would call it."""
+
+    def __init__(self, url: str, token: str, authority: Path) -> None:
+        context = ssl.create_default_context(cafile=str(authority))
+        self._client = httpx.Client(
+            base_url=url + "/api/v1",
+            headers={"Authorization": f"Bearer {token}"},
+            verify=context,
+            trust_env=False,
+            timeout=30,
+        )
+
+    def get(self, path: str) -> Any:
+        """Return a resource, or None where there is none yet."""
+        answer = self._client.get(path)
+        if answer.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return answer.raise_for_status().json()
+
+    def post(self, path: str, body: Any) -> Any:
+        """Create something."""
+        return self._client.post(path, json=body).raise_for_status().json()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+
+def wait_for(what: str, look: Callable[[], T | None], logs: list[Path]) -> T:
+    """Look until it is there; a demo has no business waiting for ever."""
+    until = time.monotonic() + WITHIN_S
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > until:
+            tails = "\n".join(f"--- {log.name}\n{log.read_text()[-2000:]}" for log in logs)
+            raise DemoError(f"{what} did not happen within {WITHIN_S:g} s\n{tails}")
+        time.sleep(0.05)
+
+
+def sessions_of(api: Api, fqdn: str) -> dict[str, str] | None:
+    """Return the sessions once all that we want are active."""
+    node = api.get(f"/nodes/{fqdn}") or {}
+    states = {name: node.get("sessions", {}).get(name, "empty") for name in WANTED}
+    return states if set(states.values()) == {"active"} else None
+
+
+def packaged() -> str:
+    """Return a package that this system is sure to have."""
+    return "dpkg" if shutil.which("dpkg-query") else "rpm"
+
+
+def run_action(api: Api, fqdn: str, logs: list[Path]) -> dict[str, Any]:
+    """Run an action on the node and return what came of it."""
+    name, args = "package_installed", packaged()
+    began = time.monotonic()
+    job = api.post("/jobs", {"action": name, "args": args, "nodes": fqdn})
+
+    def ended() -> Any:
+        (target,) = api.get(f"/jobs/{job['id']}")["targets"]
+        return target if target["state"] == "final" else None
+
+    target = wait_for(f"the end of {name}", ended, logs)
+    return {
+        "name": name,
+        "args": args,
+        "result": target["result"],
+        "seconds": round(time.monotonic() - began, 3),
+    }
+
+
+def demo(folder: Path, stack: ExitStack) -> tuple[dict[str, Any], Path]:
+    """Set everything up, and return what there was to see."""
+    began = time.monotonic()
+    store, node = folder / "manager", folder / "node"
+    logs = [folder / "manager.log", folder / "agent.log"]
+    say("starting the manager")
+    manager = stack.enter_context(
+        service(
+            "emf-manager", "serve", "--data-dir", str(store), "--listen", "127.0.0.1:0", log=logs[0]
+        )
+    )
+    url = address(manager, logs[0])
+    say(f"the manager listens at {url}")
+
+    token = json.loads(ask("emf-manager", "token", "create", "--data-dir", str(store), "--json"))
+    user = json.loads(
+        ask(
+            *("emf-manager", "user", "create", "demo", "--role", "admin"),
+            *("--data-dir", str(store), "--json"),
+        )
+    )
+    say("enrolling this machine")
+    ask("emf-agent", "init", "--role", "all", "--state-dir", str(node))
+    ask(
+        *("emf-agent", "enroll", "--manager", url, "--token-file", "-", "--state-dir", str(node)),
+        stdin=token["token"],
+    )
+    enrolled = time.monotonic() - began
+
+    stack.enter_context(service("emf-agent", "run", "--state-dir", str(node), log=logs[1]))
+    authority = node / "etc" / "tls" / "ca.crt"
+    api = Api(url, user["token"], authority)
+    stack.callback(api.close)
+    (seen,) = wait_for("the node's first contact", lambda: api.get("/nodes")["items"], logs)
+    fqdn = seen["fqdn"]
+    say(f"{fqdn} is here")
+
+    data: dict[str, Any] = {}
+    for daemon in ("network", "host"):
+        item = wait_for(
+            f"data of {daemon}", lambda daemon=daemon: api.get(f"/data/{fqdn}/{daemon}"), logs
+        )
+        data[daemon] = item["value"]
+        say(f"first data of {daemon}: {json.dumps(item['value'])[:100]}…")
+    first_data = time.monotonic() - began
+    sessions = wait_for("every session going active", lambda: sessions_of(api, fqdn), logs)
+    say("sessions: " + ", ".join(f"{name} {state}" for name, state in sessions.items()))
+    wait_for("the action catalogue", lambda: api.get("/actions/package_installed"), logs)
+    action = run_action(api, fqdn, logs)
+    say(f"{action['name']} {action['args']}: {json.dumps(action['result'])}")
+
+    environment = folder / "environment"
+    environment.write_text(
+        f"export EMF_MANAGER_URL={url}\nexport EMF_TOKEN={user['token']}\n"
+        f"export EMF_CA={authority}\nexport PATH={BIN}:$PATH\n"
+    )
+    environment.chmod(0o600)
+    shown = {
+        "manager": {"url": url},
+        "node": {"fqdn": fqdn, "protocol": api.get(f"/nodes/{fqdn}")["protocol"]},
+        "sessions": sessions,
+        "data": data,
+        "action": action,
+        "seconds": {"enrolled": round(enrolled, 3), "first_data": round(first_data, 3)},
+    }
+    return shown, environment
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--once", action="store_true", help="end when everything was shown")
+    parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    return parser.parse_args()
+
+
+def interrupted(*_: object) -> None:
+    """End as on Ctrl-C."""
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Run the demo, and leave nothing behind."""
+    wanted = arguments()
+    signal.signal(signal.SIGTERM, interrupted)
+    os.umask(0o077)
+    with tempfile.TemporaryDirectory(prefix="emf-demo-") as folder, ExitStack() as stack:
+        try:
+            shown, environment = demo(Path(folder), stack)
+            if wanted.json:
+                print(json.dumps(shown, indent=2), flush=True)
+            if wanted.once:
+                return 0
+            fqdn = shown["node"]["fqdn"]
+            say(f"\nIn another terminal:\n  . {environment}")
+            say(f"  emf node list\n  emf data {fqdn} host")
+            say(f"  emf run {fqdn} package_version {packaged()!r}\n\nCtrl-C ends the demo.")
+            signal.pause()
+        except KeyboardInterrupt:
+            say("\nending; nothing is left behind")
+            return 0 if not wanted.once else 130
+        except (DemoError, httpx.HTTPError) as error:
+            say(f"demo: {error}")
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
