@@ -8,7 +8,7 @@ import anyio
 import pytest
 
 from emf_agent.command import CommandFailedError, CommandNotFoundError, open_command
-from emf_agent.command.containment import process_lives
+from emf_agent.command.containment import process_lives, process_stat
 
 pytestmark = pytest.mark.anyio
 
@@ -67,6 +67,15 @@ async def test_an_error_in_the_body_comes_out_as_it_was_raised() -> None:
 
     with pytest.raises(CommandFailedError):
         await fail()
+
+
+async def test_the_process_id_stays_taken_until_the_stream_is_left() -> None:
+    async with open_command(["sh", "-c", "kill -9 $$"]) as stream:
+        assert (await stream.finished(ok_codes=(-9,))).status == "signal: 9"
+        leader = process_stat(stream.pid)
+        assert leader is not None
+        assert leader.state == "Z"
+    assert process_stat(stream.pid) is None
 
 
 async def test_output_that_nobody_read_does_not_hold_up_the_end() -> None:

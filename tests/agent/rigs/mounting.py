@@ -32,7 +32,7 @@ def why_no_mounts() -> str | None:
 
 def run(argv: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
     """Run a program that finds the tests as this process does."""
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), *sys.path))}
     return subprocess.run(
         argv, check=False, capture_output=True, text=True, timeout=120, env=environment
     )

@@ -109,20 +109,23 @@ class Child:
 
     @property
     def returncode(self) -> int:
-        """Return how it ended; only after it has."""
-        assert self._process.returncode is not None, "reap() comes first"
-        return self._process.returncode
+        """Return the exit code, or minus the signal that ended it; only after it has ended."""
+        if self._process.returncode is not None:
+            return self._process.returncode
+        end = self._end()
+        assert end is not None, "ended() comes first"
+        return end.si_status if end.si_code == os.CLD_EXITED else -end.si_status
 
     @property
     def has_ended(self) -> bool:
-        """Return whether the program itself has ended; it stays a zombie until it is reaped.
+        """Return whether the program itself has ended."""
+        return self._process.returncode is not None or self._end() is not None
 
-        Until then nobody else can get its process id.
-        """
-        if self._process.returncode is not None:
-            return True
+    def _end(self) -> os.waitid_result | None:
+        # It stays a zombie until close(): till then no stranger can get its process id, and be
+        # taken for the leader of the tree.
         options = os.WEXITED | os.WNOHANG | os.WNOWAIT
-        return os.waitid(os.P_PID, self._process.pid, options) is not None
+        return os.waitid(os.P_PID, self._process.pid, options)
 
     async def ended(self) -> None:
         """Wait for the program, not for what it has started."""
@@ -171,9 +174,11 @@ class Child:
                     await self._in_thread(self._enclosure.terminate)
                     with anyio.move_on_after(grace_s):
                         await self._emptied()
-                with anyio.move_on_after(self._kill_deadline_s):
+                left: list[int] = []
+                with anyio.move_on_after(self._kill_deadline_s) as limit:
                     await self._killed()
-                left = await self._members()
+                if limit.cancelled_caught:
+                    left = await self._members()
                 self.stdout.child_ended()
                 self.stderr.child_ended()
         if left:
@@ -199,14 +204,10 @@ class Child:
         # A limit of its own: blocked actions may hold every thread of the common one.
         return await anyio.to_thread.run_sync(call, limiter=anyio.CapacityLimiter(1))
 
-    def reap(self) -> int:
-        """Return the exit code of a program that has ended, and forget its zombie."""
-        return self._process.wait()
-
     def close(self) -> None:
         """Reap the program if it has ended, and give back descriptors and enclosure."""
         if self.has_ended:
-            self.reap()
+            self._process.wait()
         self.stdout.close()
         self.stderr.close()
         self._close_stdin()

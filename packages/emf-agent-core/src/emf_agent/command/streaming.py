@@ -81,7 +81,7 @@ class CommandStream:
         await self._errors_read.wait()
         completed = Completed(
             argv=self._call.shown,
-            returncode=self._child.reap(),
+            returncode=self._child.returncode,
             stdout=Output(),
             stderr=self._stderr.output(self._redaction),
             seconds=anyio.current_time() - self._began,
