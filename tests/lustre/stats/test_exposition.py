@@ -223,6 +223,17 @@ def test_native_values_are_in_base_units() -> None:
     assert [line for line in wanted if line not in text.splitlines()] == []
 
 
+def test_samples_are_sorted_by_label_text_however_many_there_are() -> None:
+    families = Families(COMPAT_FAMILIES)
+    for number in range(9001, 0, -1):
+        families.put("lustre_quota_hard", f'id="{number}"', number)
+
+    labels = [line.partition("{")[2] for line in "".join(families.text()).splitlines()[2:]]
+
+    assert len(labels) == 9001
+    assert labels == sorted(labels)
+
+
 def test_the_cost_of_a_reading_is_metrics() -> None:
     losses = Losses()
     losses.note("md_stats", 3, "unreadable row")

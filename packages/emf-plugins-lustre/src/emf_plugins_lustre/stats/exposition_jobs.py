@@ -16,7 +16,9 @@ from emf_plugins_lustre.stats.spool import Spools
 
 __all__ = ["JobExposition", "JobPieces", "compat_jobs"]
 
-WINDOW_CHARACTERS = 1 << 20
+# Small, so that few objects grow old in it: what grows old brings on full garbage collections,
+# and the event loop waits for those.
+WINDOW_CHARACTERS = 1 << 18
 REMEMBERED = 1 << 15
 
 JobPieces = Callable[[Job], list[str]]
