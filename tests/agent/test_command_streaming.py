@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import os
 
 import anyio
 import pytest
 
 from emf_agent.command import CommandFailedError, CommandNotFoundError, open_command
+from emf_agent.command.child import Pipe
 from emf_agent.command.containment import process_lives, process_stat
 
 pytestmark = pytest.mark.anyio
@@ -106,6 +108,32 @@ async def test_a_daemonised_grandchild_does_not_hold_the_lines() -> None:
         async with open_command(["sh", "-c", "setsid sleep 600 & echo $!"]) as stream:
             [pid] = [line async for line in stream.lines()]
     assert not process_lives(int(pid))
+
+
+async def test_a_late_reader_gets_all_that_was_written_before_the_end() -> None:
+    script = "head -c 60000 /dev/zero; sleep 600 &"
+    with anyio.fail_after(LONG_S):
+        async with open_command(["sh", "-c", script]) as stream:
+            # The grandchild holds both pipes: this is set when the time for them is over.
+            await stream._errors_read.wait()
+            size = 0
+            while data := await stream.read():
+                size += len(data)
+    assert size == 60_000
+
+
+async def test_each_read_lets_others_run_even_if_bytes_are_there() -> None:
+    reading, writing = os.pipe()
+    pipe = Pipe(reading)
+    os.write(writing, b"there")
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await pipe.read()
+    assert scope.cancelled_caught
+    assert await pipe.read() == b"there"
+    os.close(writing)
+    assert await pipe.read() == b""
+    pipe.close()
 
 
 async def test_what_cannot_be_started_is_raised_at_once() -> None:

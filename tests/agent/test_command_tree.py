@@ -41,8 +41,9 @@ pytestmark = pytest.mark.anyio
 LONG_S = 60.0
 
 TREE = r"""#!/bin/sh
-# Three plain children, one deaf to TERM, one session leader, one without our environment, one
-# stopped, and a daemon that double-forked and is deaf to TERM and HUP.
+# Three plain children, one deaf to TERM, one session leader, one more without our environment, one
+# stopped, a daemon that double-forked and is deaf to TERM and HUP, and an orphan of our session
+# without our environment.
 for n in 1 2 3; do sleep 600 & echo $! >"$1/plain$n"; done
 sh -c 'trap "" TERM; echo $$ >"$0/deaf"; while :; do sleep 600; done' "$1" &
 setsid sh -c 'echo $$ >"$0/setsid"; exec sleep 600' "$1" &
@@ -50,7 +51,8 @@ env -i setsid sh -c 'echo $$ >"$0/bare"; exec sleep 600' "$1" &
 sh -c 'echo $$ >"$0/stopped"; kill -STOP $$; sleep 600' "$1" &
 (setsid sh -c '(trap "" TERM HUP; sh -c "echo \$\$ >\"\$0/daemon\"; exec sleep 600" "$0" \
     </dev/null >/dev/null 2>&1 &)' "$1" &)
-for name in deaf setsid bare stopped daemon; do
+(env -i sh -c 'echo $$ >"$0/orphan"; exec sleep 600' "$1" &)
+for name in deaf setsid bare stopped daemon orphan; do
     until [ -s "$1/$name" ]; do sleep 0.01; done
 done
 echo ready
@@ -58,7 +60,7 @@ wait
 sleep 600
 """
 
-NAMES = {"plain1", "plain2", "plain3", "deaf", "setsid", "bare", "stopped", "daemon"}
+NAMES = {"plain1", "plain2", "plain3", "deaf", "setsid", "bare", "stopped", "daemon", "orphan"}
 
 
 @pytest.fixture(params=["asyncio", "trio"])
