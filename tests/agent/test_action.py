@@ -19,7 +19,7 @@ from emf_agent.plugin import (
     Secret,
     action,
 )
-from emf_agent.plugin.action import ActionDefinitionError
+from emf_agent.plugin.action import ActionDefinitionError, unportable_patterns
 
 
 class State(str, Enum):
@@ -285,6 +285,25 @@ def test_a_type_that_json_cannot_carry_is_a_fault() -> None:
     bad.function.__annotations__["value"] = Odd
     assert "JSON cannot carry" in bad.faults()[0]
     assert "names no parameter" in unlocked.faults()[0]
+
+
+@action
+async def unportable(name: Annotated[str, Field(pattern=r"^[a-z]+\z")]) -> None:
+    """Take a name whose pattern only one library understands."""
+
+
+def test_a_pattern_that_json_schema_cannot_carry_is_a_fault() -> None:
+    assert "not one that JSON Schema can carry" in unportable.faults()[0]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "portable"),
+    [("^[a-z]+$", True), (r"\Aa", False), (r"a\Z", False), (r"a\z", False), ("(", False)],
+)
+def test_portable_patterns_are_told_from_others(pattern: str, *, portable: bool) -> None:
+    schema = {"properties": {"a": {"anyOf": [{"pattern": pattern}, {"type": "null"}]}}}
+
+    assert (unportable_patterns(schema) == []) is portable
 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, float("nan")])

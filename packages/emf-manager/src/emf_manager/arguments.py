@@ -7,11 +7,12 @@ gave is never repeated, since it may be a secret: only its type is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError, ValidationError
+from jsonschema.exceptions import SchemaError, UnknownType, ValidationError
 from pydantic import JsonValue
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -31,6 +32,16 @@ JSON_TYPES = {
     dict: "an object",
 }
 MOST_SHOWN = 120
+UNUSABLE = (
+    SchemaError,
+    UnknownType,
+    Unresolvable,
+    RecursionError,
+    TypeError,
+    AttributeError,
+    re.error,
+)
+"""What a schema raises that is none, or that uses what only its own side understands."""
 
 
 def check_arguments(action: ActionDescription, args: JsonValue) -> None:
@@ -54,7 +65,7 @@ def check_arguments(action: ActionDescription, args: JsonValue) -> None:
             if fault is None:
                 return
             faults.append(fault)
-    except (SchemaError, Unresolvable, RecursionError, TypeError, AttributeError):
+    except UNUSABLE:
         return
     raise _explained(action.name, faults[-1])
 

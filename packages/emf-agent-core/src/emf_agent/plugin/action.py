@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -131,7 +132,7 @@ class Action(Generic[P, R]):
         if found:
             return tuple(found)
         try:
-            self.args_schema()
+            found.extend(unportable_patterns(self.args_schema()))
             self.result_schema()
         except (PydanticUserError, PydanticSchemaGenerationError, TypeError, NameError) as error:
             found.append(f"has a type that JSON cannot carry: {str(error).partition(chr(10))[0]}")
@@ -266,6 +267,31 @@ class Action(Generic[P, R]):
                 f"{self.name} returned {type(value).__name__}, not the JSON it promised: {text}"
             ) from error
         return encoded
+
+
+def unportable_patterns(schema: Any) -> list[str]:
+    """Return a fault for each pattern that the manager's or a browser's checks cannot use.
+
+    JSON Schema means the regular expressions of ECMA 262; ``$`` ends a text there, ``\\Z`` and
+    ``\\z`` do not.
+    """
+    if isinstance(schema, list):
+        return [fault for one in schema for fault in unportable_patterns(one)]
+    if not isinstance(schema, dict):
+        return []
+    faults = [fault for one in schema.values() for fault in unportable_patterns(one)]
+    pattern = schema.get("pattern")
+    if isinstance(pattern, str):
+        try:
+            re.compile(pattern)
+            portable = not re.search(r"\\[AzZ]", pattern)
+        except re.error:
+            portable = False
+        if not portable:
+            faults.append(
+                f"pattern {pattern!r} is not one that JSON Schema can carry; end it with $"
+            )
+    return faults
 
 
 def mentions_secret(hint: Any) -> bool:

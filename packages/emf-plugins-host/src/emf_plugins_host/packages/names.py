@@ -13,8 +13,8 @@ __all__ = ["ModuleName", "PackageName"]
 
 PackageName = Annotated[
     str,
-    StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9+._~:-]*\z", min_length=1, max_length=256),
+    StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9+._~:-]*$", min_length=1, max_length=256),
 ]
 ModuleName = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*\z", min_length=1, max_length=64)
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_-]*$", min_length=1, max_length=64)
 ]

@@ -23,7 +23,7 @@ FILES: tuple[tuple[str, Edit], ...] = (
     ("etc/chrony/chrony.conf", edit_chrony),
 )
 TimeServer = Annotated[
-    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*\z", max_length=253)
+    str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.:-]*$", max_length=253)
 ]
 
 

@@ -16,7 +16,7 @@ RunState = Literal["Stopped", "Enabled", "Activating", "Failed", "Started", "Set
 KINDS = "service|socket|target|mount|automount|swap|timer|path|slice|scope|device"
 UnitName = Annotated[
     str,
-    StringConstraints(pattern=rf"^[A-Za-z0-9:_.\\@-]+\.({KINDS})\z", max_length=255),
+    StringConstraints(pattern=rf"^[A-Za-z0-9:_.\\@-]+\.({KINDS})$", max_length=255),
 ]
 """A full unit name, suffix included (systemd.unit(5))."""
 
