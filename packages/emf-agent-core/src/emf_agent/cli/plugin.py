@@ -18,6 +18,7 @@ from emf_agent.discovery import (
 )
 from emf_agent.errors import UsageError
 from emf_agent.host_facts import node_facts, resolve_fqdn
+from emf_agent.identity_files import write_private
 from emf_agent.settings import load_settings
 from emf_agent.wire import PluginReport
 
@@ -102,3 +103,24 @@ def explain_plugin(config: Path | None, state_dir: Path | None, name: str) -> No
 def fault(text: str | None) -> str:
     """Return a fault as the end of a line."""
     return f": {text}" if text else ""
+
+
+@command.command("disable")
+@node_options
+@click.argument("name")
+def disable(config: Path | None, state_dir: Path | None, name: str) -> None:
+    """Switch the plugin NAME off in the allowlist; takes effect when the agent starts again."""
+    import tomlkit
+
+    path = load_settings(config, state_dir).paths.allowlist
+    allowlist = read_allowlist(path)
+    rule = allowlist.rule(name)
+    if rule is None:
+        raise UsageError(f"{path} has no plugin {name!r}; `emf-agent plugin list` shows all")
+    document = tomlkit.parse(path.read_text(encoding="utf-8"))
+    for table in document["plugin"]:
+        if table["id"] == rule.id:
+            table["enabled"] = False
+            table.pop("required", None)
+    write_private(path, tomlkit.dumps(document), mode=0o644)
+    click.echo(f"{path}: {rule.id} is switched off; restart the agent to stop it")

@@ -4,13 +4,14 @@ This is the public face of the room; no other room loads a plugin. pluggy's own 
 it imports before it asks, and looks at names alone (security design, section 2).
 """
 
-from emf_agent.discovery.installed import Entry, installed_entries, installed_owners
+from emf_agent.discovery.installed import Entry, Owner, installed_entries, installed_owners
 from emf_agent.discovery.judgement import Check, Verdict, explain, judge
 from emf_agent.discovery.loading import discover, load_plugins, read_allowlist, survey
 
 __all__ = [
     "Check",
     "Entry",
+    "Owner",
     "Verdict",
     "discover",
     "explain",

@@ -134,7 +134,7 @@ def read_trusted(path: Path, owners: frozenset[int], *, limit_bytes: int) -> byt
         code = "missing" if isinstance(error, FileNotFoundError) else "perm"
         found = "is a link" if path.is_symlink() else error.strerror or str(error)
         raise GateError([Refusal(code, name, found)]) from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         opened = os.fstat(descriptor)
         if not stat.S_ISREG(opened.st_mode):
             raise GateError([Refusal("perm", name, "is not a regular file")])
@@ -142,7 +142,18 @@ def read_trusted(path: Path, owners: frozenset[int], *, limit_bytes: int) -> byt
         found_faults = ([own] if own else []) + Walk(owners).folder_faults(str(path.parent))
         if found_faults:
             raise GateError(found_faults)
-        text = file.read(limit_bytes + 1)
+        text = read_at_most(descriptor, limit_bytes + 1)
+    finally:
+        os.close(descriptor)
     if len(text) > limit_bytes:
         raise GateError([Refusal("lock", name, f"is larger than {limit_bytes} bytes")])
     return text
+
+
+def read_at_most(descriptor: int, size: int) -> bytes:
+    """Return up to ``size`` bytes of a file."""
+    parts = []
+    while size > 0 and (part := os.read(descriptor, min(size, 1 << 20))):
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)

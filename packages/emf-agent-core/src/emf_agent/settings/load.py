@@ -116,7 +116,7 @@ def validated(
 
 def fault_of(error: Any, model: type[BaseModel], merged: Merged, prefix: tuple[str, ...]) -> str:
     """Say one fault as: file, key, what is wrong, and what to do."""
-    location = tuple(str(part) for part in error["loc"] if not is_branch(part))
+    location = tuple(str(part) for part in error["loc"] if part != "[key]")
     key = ".".join((*prefix, *location))
     where = merged.origin((*prefix, *location))
     if error["type"] == "extra_forbidden":
@@ -126,11 +126,6 @@ def fault_of(error: Any, model: type[BaseModel], merged: Merged, prefix: tuple[s
         return f"{where}: {key}: no such setting; {advice}"
     said = error["msg"].removeprefix("Value error, ")
     return f"{where}: {key}: {said[0].lower()}{said[1:]}"
-
-
-def is_branch(part: int | str) -> bool:
-    """Tell whether a part of a location names a branch of a union, not a key."""
-    return isinstance(part, str) and ("[" in part or part in ("function-after", "constrained-str"))
 
 
 def annotation_at(model: type[BaseModel], location: tuple[int | str, ...]) -> Any:

@@ -1,0 +1,188 @@
+"""``init``, ``plugin`` and ``config`` as an operator calls them, over throw-away distributions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from emf_agent.cli import main
+from tests.agent.distributions import Site, importing, rule
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a call of the program ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+class Node:
+    """A node: a folder for the state, a site with plugins, and the program."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.site = Site(folder / "site")
+        self.state = folder / "state"
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str, **environment: str) -> Done:
+        self._capsys.readouterr()
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            with pytest.raises(SystemExit) as ended:
+                main([*arguments, "--state-dir", str(self.state)])
+        told = self._capsys.readouterr()
+        code = ended.value.code
+        return Done(code if isinstance(code, int) else 0, told.out, told.err)
+
+    def allow(self, text: str) -> None:
+        (self.state / "etc").mkdir(parents=True, exist_ok=True)
+        (self.state / "etc/allowlist.toml").write_text(f'schema = 1\nmode = "allowlist"\n{text}')
+
+
+@pytest.fixture
+def node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Generator[Node, None, None]:
+    made = Node(tmp_path, capsys)
+    with importing(made.site):
+        yield made
+
+
+def listed(told: str, name: str) -> dict[str, object]:
+    [one] = [one for one in json.loads(told) if one["name"] == name]
+    assert isinstance(one, dict)
+    return one
+
+
+def test_init_writes_what_is_installed_and_never_over_what_is_there(node: Node) -> None:
+    node.site.plugin("emf-plugin-good", "good")
+
+    first = node("init")
+    second = node("init")
+    shown = node("plugin", "list", "--json")
+
+    assert first.returncode == 0, first.stderr
+    assert "good" in first.stdout
+    assert second.returncode == 2
+    assert "--force" in second.stderr
+    assert node("init", "--force").returncode == 0
+    assert node("config", "check").returncode == 0
+    assert listed(shown.stdout, "good") == {
+        "name": "good",
+        "distribution": "emf-plugin-good",
+        "version": "1.0",
+        "state": "loaded",
+        "reason": None,
+        "actions": ["good_now"],
+        "daemons": ["good"],
+    }
+
+
+def test_init_with_an_unknown_role_lists_the_roles(node: Node) -> None:
+    node.site.plugin("emf-plugin-good", "good")
+    roles = node.site.folder / "emf_plugin_good/roles"
+    roles.mkdir()
+    (roles / "tester.toml").write_text(
+        'role = "tester"\nsummary = "an object server"\nplugins = ["good", "gone"]'
+    )
+
+    wrong = node("init", "--role", "xyz")
+    right = node("init", "--role", "tester")
+
+    assert wrong.returncode == 2
+    assert "an object server" in wrong.stderr
+    assert "everything installed" in wrong.stderr
+    assert right.returncode == 0
+    assert "allowed: good\n" in right.stdout
+    assert "not installed, so not allowed: gone" in right.stderr
+
+
+def test_plugin_list_never_imports_what_is_refused(node: Node, tmp_path: Path) -> None:
+    tripwire = tmp_path / "tripwire"
+    text = f"open({str(tripwire)!r}, 'w')"
+    node.site.plugin("emf-plugin-evil", "evil", text)
+    value = node.site.plugin("emf-plugin-old", "old", text)
+    node.allow(rule("old", "emf-plugin-old", value, version='">=2"'))
+
+    shown = node("plugin", "list", "--json")
+
+    assert shown.returncode == 0, shown.stderr
+    assert listed(shown.stdout, "evil")["state"] == "refused"
+    assert listed(shown.stdout, "old")["state"] == "version"
+    assert not tripwire.exists()
+    table = node("plugin", "list").stdout.splitlines()
+    assert table[0].split() == ["NAME", "DISTRIBUTION", "VERSION", "STATE", "REASON"]
+
+
+def test_recovery_imports_no_plugin_at_all(node: Node, tmp_path: Path) -> None:
+    tripwire = tmp_path / "tripwire"
+    value = node.site.plugin("emf-plugin-bad", "bad", f"open({str(tripwire)!r}, 'w')")
+    node.allow(rule("bad", "emf-plugin-bad", value))
+
+    for arguments in (
+        ("plugin", "list", "--no-load"),
+        ("plugin", "explain", "bad"),
+        ("config", "check"),
+        ("config", "show"),
+        ("plugin", "disable", "bad"),
+    ):
+        done = node(*arguments)
+        assert done.returncode == 0, done.stderr
+    assert not tripwire.exists()
+
+
+def test_explain_says_which_rule_holds_and_which_does_not(node: Node) -> None:
+    value = node.site.plugin("emf-plugin-good", "good")
+    node.site.plugin("emf-plugin-other", "other")
+    node.allow(rule("good", "emf-plugin-good", value, version='">=2"'))
+
+    told = node("plugin", "explain", "good").stdout
+
+    assert "yes  installed" in told
+    assert "no   version >=2: version 1.0 is installed" in told
+    assert told.endswith("good is version\n")
+    assert "add [[plugin]]" in node("plugin", "explain", "other").stdout
+    unknown = node("plugin", "explain", "nobody")
+    assert (unknown.returncode, "plugin list" in unknown.stderr) == (2, True)
+
+
+def test_disable_keeps_everything_else_of_the_file(node: Node) -> None:
+    value = node.site.plugin("emf-plugin-good", "good")
+    node.allow("# why we allow it\n" + rule("good", "emf-plugin-good", value))
+
+    done = node("plugin", "disable", "good")
+
+    assert done.returncode == 0, done.stderr
+    text = (node.state / "etc/allowlist.toml").read_text()
+    assert "# why we allow it" in text
+    assert listed(node("plugin", "list", "--json").stdout, "good")["state"] == "disabled"
+    assert node("plugin", "disable", "nobody").returncode == 2
+
+
+def test_config_check_tells_all_faults_of_both_files_and_exits_78(node: Node) -> None:
+    node.allow("mod = 1\n")
+    (node.state / "etc/agent.toml").write_text("[log]\nlevl = 1\n")
+
+    done = node("config", "check", EMF_AGENT_ACTIONS__CONCURRENT="many")
+
+    assert done.returncode == 78
+    assert "did you mean 'mode'?" in done.stderr
+    assert "did you mean 'level'?" in done.stderr
+    assert "EMF_AGENT_ACTIONS__CONCURRENT" in done.stderr
+
+
+def test_config_show_says_who_set_a_value(node: Node) -> None:
+    done = node("config", "show", "--origin", "--json", EMF_AGENT_LOG__LEVEL="debug")
+
+    shown = json.loads(done.stdout)
+    assert shown["log.level"] == {
+        "value": "debug",
+        "origin": "environment variable EMF_AGENT_LOG__LEVEL",
+    }
+    assert shown["actions.concurrent"]["origin"] == "default"
+    assert 'log.level = "info"' in node("config", "show").stdout
