@@ -130,6 +130,15 @@ def test_events_are_listed_and_tailed(desk: Desk) -> None:
     assert [json.loads(line)["sequence"] for line in tail.stdout.splitlines()] == [2, 3]
 
 
+def test_an_interrupt_ends_the_tail_with_its_own_code(desk: Desk) -> None:
+    def press() -> None:
+        raise KeyboardInterrupt
+
+    desk.engine.on_subscribe = press
+
+    assert desk.emf("event", "tail").exit_code == 130
+
+
 def test_a_gap_in_the_events_is_said(desk: Desk) -> None:
     for number in range(5):
         desk.engine.happen("tick", n=number)

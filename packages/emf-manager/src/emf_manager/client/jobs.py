@@ -17,7 +17,7 @@ import click
 from emf_agent.errors import ManagerUnreachableError, UsageError
 from emf_manager.client.job_view import JobView
 from emf_manager.client.output import hint, one_line, say_json, table
-from emf_manager.client.program import Group, as_json, excluded, talks, to_run
+from emf_manager.client.program import INTERRUPTED, Group, as_json, excluded, talks, to_run
 from emf_manager.client.report import ForPeople, JsonDocument, JsonLines, Reporter, tell_job
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ __all__ = ["job", "run"]
 GRACE_S = 5.0
 """For the last reports to come in, beyond the deadline that the nodes keep."""
 TRIES = 4
-INTERRUPTED = 130
 BARE_WORD = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@:+-]*")
 """An argument that is plainly one text, such as ``lnet.service``, needs no quotes."""
 

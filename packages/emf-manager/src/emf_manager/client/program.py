@@ -22,11 +22,28 @@ if TYPE_CHECKING:
 
     from emf_manager.client.door import Door
 
-__all__ = ["Group", "Setup", "as_json", "excluded", "talks", "to_run"]
+__all__ = ["INTERRUPTED", "Group", "Setup", "as_json", "excluded", "talks", "to_run"]
+
+INTERRUPTED = 130
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def converse(body: Callable[[], Awaitable[R]]) -> R:
+    """Run one conversation with the manager to its end.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; with Python 3.10 it comes out as the cancellation it caused.
+
+    """
+    import asyncio
+
+    try:
+        return anyio.run(body)
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
 
 
 @dataclass
@@ -35,7 +52,7 @@ class Setup:
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     transport: Callable[[], httpx.AsyncBaseTransport] | None = None
-    run: Callable[[Callable[[], Awaitable[Any]]], Any] = anyio.run
+    run: Callable[[Callable[[], Awaitable[Any]]], Any] = converse
     """Runs one conversation with the manager to its end."""
     flags: Flags = field(default_factory=Flags)
 
@@ -70,6 +87,8 @@ class Group(click.Group):
             for line in str(error).splitlines():
                 click.echo(f"{self.program}: {tidy(line)}", err=True)
             ctx.exit(error.exit_code)
+        except KeyboardInterrupt:
+            ctx.exit(INTERRUPTED)
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
