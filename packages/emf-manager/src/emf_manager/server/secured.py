@@ -161,9 +161,8 @@ class SecuredConnection(asyncio.Protocol):
 class FirstRequest:
     """Closes a connection that asks for nothing."""
 
-    def __init__(self, transport: asyncio.Transport) -> None:
-        loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(FIRST_REQUEST_S, transport.close)
+    def __init__(self, transport: asyncio.Transport, *, after_s: float = FIRST_REQUEST_S) -> None:
+        self._timer = asyncio.get_running_loop().call_later(after_s, transport.close)
 
     def came(self) -> None:
         """A request is here: from now on the HTTP protocol looks after the connection."""
@@ -191,7 +190,7 @@ def explain_handshake(error: Exception) -> str | None:
         told = f"not of this manager's authority ({said})" if error.verify_code in FOREIGN else said
         return f"the client's certificate was refused: {told}"
     if isinstance(error, ssl.SSLError):
-        said = (error.reason or str(error)).replace("_", " ").lower()
+        said = (getattr(error, "reason", None) or str(error)).replace("_", " ").lower()
         return "plain HTTP on the TLS port" if said == "http request" else said
     if isinstance(error, asyncio.TimeoutError) or "taking longer" in str(error):
         return f"the handshake took longer than {HANDSHAKE_S:g} s"
