@@ -195,6 +195,8 @@ async def test_a_test_puts_its_own_programs_in_place(
     assert (await run(["lctl"])).stdout.text == "fake\n"
     with pytest.raises(CommandNotFoundError, match=f"looked in {tmp_path}$"):
         await run(["true"])
+    with Surroundings(containment=SessionContainment()).entered():
+        assert (await run(["lctl"])).stdout.text == "fake\n"
 
     other = tmp_path / "other"
     other.mkdir()

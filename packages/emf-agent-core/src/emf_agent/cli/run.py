@@ -18,7 +18,7 @@ from emf_agent.agent import Agent, Parts, Tuning
 from emf_agent.backoff import Backoff
 from emf_agent.cli.loading import load_registry
 from emf_agent.cli.options import node_options
-from emf_agent.command import choose_containment
+from emf_agent.command import Surroundings, choose_containment
 from emf_agent.enrolment import identity_files
 from emf_agent.errors import ConfigurationError, EmfError
 from emf_agent.host_facts import read_host_facts
@@ -78,6 +78,7 @@ async def serve(settings: Settings) -> None:
     name, certificate_ends = subject_name(settings.certificate_path)
     facts = read_host_facts(settings.node.fqdn or name)
     registry = load_registry(settings, facts.fqdn)
+    containment = choose_containment()
     context = client_context(settings.authority_path, settings.certificate_path, settings.key_path)
     async with (
         open_journal(
@@ -96,7 +97,7 @@ async def serve(settings: Settings) -> None:
                 transport=transport,
                 state_directory=settings.paths.state / "plugins",
                 mode="allowlist",
-                containment=choose_containment().name,
+                containment=containment.name,
                 tuning=tuning(settings),
                 permit=permit(settings.policy, registry),
                 certificate_ends=certificate_ends,
@@ -105,7 +106,8 @@ async def serve(settings: Settings) -> None:
             )
         )
         logger.info("agent of %s starts, manager is %s", facts.fqdn, url)
-        await agent.run(stop)
+        with Surroundings(containment=containment).entered():
+            await agent.run(stop)
         tasks.cancel_scope.cancel()
     logger.info("agent of %s has ended", facts.fqdn)
 

@@ -22,6 +22,15 @@ PROGRAM_PATH_VARIABLE = "EMF_AGENT_PROGRAM_PATH"
 _entered: ContextVar[Surroundings] = ContextVar("emf_agent.command.surroundings")
 
 
+def default_search_path() -> tuple[str, ...]:
+    """Return the fixed path, or the directories that ``EMF_AGENT_PROGRAM_PATH`` names instead.
+
+    Separated by colons; it is how a test or a simulated node puts programs of its own in place.
+    """
+    named = os.environ.get(PROGRAM_PATH_VARIABLE, "")
+    return tuple(part for part in named.split(":") if part.startswith("/")) or FIXED_PATH
+
+
 @dataclass(frozen=True)
 class Surroundings:
     """Where bare program names are looked up, and what holds a process tree together.
@@ -29,7 +38,7 @@ class Surroundings:
     A process that has not gone ``kill_deadline_s`` after SIGKILL is given up as stuck.
     """
 
-    search_path: tuple[str, ...] = FIXED_PATH
+    search_path: tuple[str, ...] = field(default_factory=default_search_path)
     containment: Containment = field(default_factory=SessionContainment)
     kill_deadline_s: float = 2.0
 
@@ -44,14 +53,5 @@ class Surroundings:
 
 
 def surroundings() -> Surroundings:
-    """Return those entered; else the fixed path, or what ``EMF_AGENT_PROGRAM_PATH`` names.
-
-    The variable (directories, separated by colons) is read at each call and replaces the fixed
-    path in looking up programs: it is how a test or a simulated node puts its own in their place.
-    """
-    entered = _entered.get(None)
-    if entered is not None:
-        return entered
-    named = os.environ.get(PROGRAM_PATH_VARIABLE, "")
-    directories = tuple(part for part in named.split(":") if part.startswith("/"))
-    return Surroundings(search_path=directories or FIXED_PATH)
+    """Return those entered; else the default ones of this moment."""
+    return _entered.get(None) or Surroundings()
