@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
 
 import anyio
 
@@ -108,17 +109,19 @@ class Engine:
         loaded, now, wall = self._loaded, self._clock.now(), self._clock.wall()
         reports = {value.node: value.body for value in await self._store.values(daemon=d.AGENT)}
         by_id = {job.id: job for job in loaded.jobs}
+        sessions = by_node(loaded.sessions)
+        targets = by_node(target for target in loaded.targets if target.job_id in by_id)
         for node in loaded.nodes:
             desk = d.restore(
                 node,
                 now,
                 wall,
                 lease_s=self.limits.lease_s,
-                sessions=[s for s in loaded.sessions if s.node == node.fqdn],
+                sessions=sessions.get(node.fqdn, ()),
                 report=reports.get(node.fqdn),
                 envelopes=loaded.envelopes.get(node.fqdn, ()),
             )
-            mine = [t for t in loaded.targets if t.node == node.fqdn and t.job_id in by_id]
+            mine = targets.get(node.fqdn, ())
             opened = [self._opened(by_id[t.job_id], t, node.protocol) for t in mine]
             self.seats.add(replace(desk, open={each.target.action_id: each for each in opened}))
 
@@ -460,6 +463,26 @@ class Engine:
         desk = self.seats.known(value.node)
         session = None if desk is None else desk.host.sessions.get(value.daemon)
         return show.data_view(value, session, self._clock.wall())
+
+
+class OfNode(Protocol):
+    """Anything that belongs to one node."""
+
+    @property
+    def node(self) -> str:
+        """Its name."""
+        ...
+
+
+N = TypeVar("N", bound=OfNode)
+
+
+def by_node(items: Iterable[N]) -> dict[str, list[N]]:
+    """Return items by the node they belong to, in their order."""
+    found: dict[str, list[N]] = {}
+    for item in items:
+        found.setdefault(item.node, []).append(item)
+    return found
 
 
 def new_job_id(wall: float) -> str:

@@ -227,16 +227,17 @@ async def read_body(request: Request, protocol: int) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in ("identity", "gzip") or (encoding == "gzip" and protocol < PROTOCOL):
         raise HTTPException(415, "send it unencoded, or gzip with protocol 2")
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > MAX_MESSAGE_BYTES:
-        raise too_large()
-    inflate = Inflate() if encoding == "gzip" else None
+    length = request.headers.get("content-length", "")
+    announced = int(length) if length.isdecimal() and len(length) < 20 else None
+    if length and (announced is None or announced > MAX_MESSAGE_BYTES):
+        raise too_large(announced)
+    inflate = Inflate(announced) if encoding == "gzip" else None
     body, received = bytearray(), 0
     try:
         async for chunk in request.stream():
             received += len(chunk)
             if received > MAX_MESSAGE_BYTES:
-                raise too_large()
+                raise too_large(announced)
             body += chunk if inflate is None else inflate.more(chunk)
     except ClientDisconnect as gone:
         raise HTTPException(400, "the body broke off") from gone
@@ -245,15 +246,22 @@ async def read_body(request: Request, protocol: int) -> bytes:
     return bytes(body)
 
 
-def too_large() -> HTTPException:
+def too_large(announced: int | None) -> HTTPException:
+    """Refuse a body; the server passes over the rest of one whose end is in sight, unread by us.
+
+    Closing while the client still sends would reset the connection, and the client would see that
+    instead of the answer, and send the same again.
+    """
+    in_sight = announced is not None and announced <= 4 * MAX_MESSAGE_BYTES
     text = f"an envelope has at most {MAX_MESSAGE_BYTES} bytes"
-    return HTTPException(413, text, {"Connection": "close"})
+    return HTTPException(413, text, None if in_sight else {"Connection": "close"})
 
 
 class Inflate:
     """One gzip stream, cut off where it would grow beyond the limit."""
 
-    def __init__(self) -> None:
+    def __init__(self, announced: int | None) -> None:
+        self._announced = announced
         self._stream = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
         self._left = MAX_MESSAGE_BYTES
 
@@ -265,7 +273,7 @@ class Inflate:
             raise HTTPException(400, "the body is not gzip") from error
         self._left -= len(piece)
         if self._left < 0:
-            raise too_large()
+            raise too_large(self._announced)
         if self._stream.unused_data:
             raise HTTPException(400, "something follows the gzip stream")
         return piece
