@@ -16,8 +16,9 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from emf_agent.wire import MESSAGE_PATH
-from emf_manager.engine import Engine, Limits, open_engine
+from emf_manager.engine import Engine, open_engine
 from emf_manager.gateway import Peer, gateway_routes
+from emf_manager.limits import Limits
 from emf_manager.records import Certificate, EnrolmentGrant, NewAudit
 from emf_manager.store.interface import Changes, Committed, Store, StoreFullError
 from emf_manager.store.sql import SqlStore, open_store

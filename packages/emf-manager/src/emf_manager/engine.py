@@ -3,32 +3,28 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import uuid
 from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 import anyio
 
-from emf_agent.errors import RefusedError, UsageError
 from emf_agent.wire import ManagerMessage, Pace, ReceivedEnvelope
 from emf_manager import catalogue as book
 from emf_manager import desk as d
 from emf_manager import portraits as show
 from emf_manager.agents import values as v
-from emf_manager.agents.rules import LEASE_S
 from emf_manager.bus import Bus, Subscription
 from emf_manager.clock import Clock, SystemClock
-from emf_manager.jobs import Open
-from emf_manager.nodesets import MAX_NODES
-from emf_manager.records import Job, LatestValue, Node, Target
+from emf_manager.job_book import JobBook
+from emf_manager.limits import Limits
+from emf_manager.records import LatestValue, Node
 from emf_manager.seats import NodeGoneError, Seat, Seats
-from emf_manager.store.interface import KeyReusedError, Loaded, Store, StoreError
+from emf_manager.store.interface import Loaded, Store, StoreError
 from emf_manager.views import (
     CatalogueEntry,
-    ConflictError,
     DataView,
     EventView,
     JobOrder,
@@ -39,30 +35,9 @@ from emf_manager.views import (
     SessionView,
 )
 
-__all__ = ["Engine", "Limits", "open_engine"]
+__all__ = ["Engine", "open_engine"]
 
 logger = logging.getLogger(__name__)
-
-LONGEST_S = 366 * 86400.0
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Paces and bounds of the manager."""
-
-    poll_s: float = 25.0
-    """How long a GET hangs before it is answered empty."""
-    ancestor_poll_s: float = 30.0
-    lease_s: float = LEASE_S
-    expires_in_s: float = 300.0
-    """How long a node has to take an action, where the order does not say."""
-    nodes: int = MAX_NODES
-    """Nodes one job may have."""
-    open_targets: int = 1000
-    """Actions that may wait or run on one node."""
-    keep_s: float = 30 * 86400.0
-    """How long finished jobs, ended sessions and events are kept."""
-    prune_every_s: float = 3600.0
 
 
 @asynccontextmanager
@@ -101,6 +76,7 @@ class Engine:
             make_desk=lambda node: d.restore(node, self._clock.now(), self._clock.wall()),
             last_event=loaded.last_event,
         )
+        self._jobs = JobBook(store, self.seats, clock, limits)
 
     # Beginning and end
 
@@ -122,7 +98,7 @@ class Engine:
                 envelopes=loaded.envelopes.get(node.fqdn, ()),
             )
             mine = targets.get(node.fqdn, ())
-            opened = [self._opened(by_id[t.job_id], t, node.protocol) for t in mine]
+            opened = [self._jobs.opened(by_id[t.job_id], t, node.protocol) for t in mine]
             self.seats.add(replace(desk, open={each.target.action_id: each for each in opened}))
 
     def close(self) -> None:
@@ -311,110 +287,23 @@ class Engine:
             open jobs. UsageError: nothing targeted, or a number out of range.
 
         """
-        order = replace(order, nodes=tuple(dict.fromkeys(order.nodes)))
-        seats = await self._judged(order)
-        wall = self._clock.wall()
-        expires_in_s = order.expires_in_s or self.limits.expires_in_s
-        job = Job(
-            id=new_job_id(wall),
-            action=order.action,
-            args=order.args,
-            requester=order.requester,
-            created=wall,
-            expires=wall + expires_in_s,
-            timeout_s=order.timeout_s,
-            dry_run=order.dry_run,
-            idempotency_key=order.idempotency_key,
-            open_targets=len(seats),
-        )
-        targets = tuple(
-            Target(f"{job.id}.{place}", job.id, seat.desk.node.fqdn, queued=wall)
-            for place, seat in enumerate(seats)
-        )
-        event = show.job_created(job, wall)
-        with anyio.CancelScope(shield=True):
-            try:
-                created = await self._store.create_job(job, targets, events=(event,))
-            except KeyReusedError as error:
-                raise ConflictError(str(error)) from error
-            self.seats.announce(created.events)
-            if created.created:
-                for seat, target in zip(seats, created.targets, strict=True):
-                    await self._offer(seat, self._opened(created.job, target, None))
-        return await self.job(created.job.id)
+        return await self._jobs.create(order)
 
     async def job(self, job_id: str) -> JobView:
         """Return a job with its targets; NotFoundError."""
-        event = self.seats.last_event
-        found = await self._store.job(job_id)
-        if found is None:
-            raise NotFoundError("job", job_id)
-        job, targets = found
-        views = tuple(show.target_view(t, silent=self._is_silent(t.node)) for t in targets)
-        counts = show.count_targets((view.state, view.outcome, 1) for view in views)
-        return replace(show.job_view(job, counts), targets=views, event=event)
+        return await self._jobs.read(job_id)
 
     async def jobs(
         self, *, limit: int = 100, before: str | None = None, requester: str | None = None
     ) -> tuple[JobView, ...]:
         """Return jobs without targets, newest first, those with an id below ``before``."""
-        found = await self._store.jobs(limit=limit, before=before, requester=requester)
-        tallies = await self._store.tallies([job.id for job in found])
-        return tuple(show.job_view(job, show.count_tally(tallies.get(job.id, {}))) for job in found)
+        return await self._jobs.newest(limit=limit, before=before, requester=requester)
 
     async def cancel_job(
         self, job_id: str, *, requester: str, nodes: Collection[str] | None = None
     ) -> JobView:
         """Ask for the end of a job, or of it on some nodes; what is final stays. NotFoundError."""
-        found = await self._store.job(job_id)
-        if found is None:
-            raise NotFoundError("job", job_id)
-        for target in found[1]:
-            if target.state != "final" and (nodes is None or target.node in nodes):
-                asked = d.CancelActions((target.action_id,), requester)
-                try:
-                    await self.seats.apply(await self.seats.find(target.node), asked)
-                except NodeGoneError:
-                    continue
-        return await self.job(job_id)
-
-    async def _judged(self, order: JobOrder) -> list[Seat]:
-        """Return the seats of an order that may be stored."""
-        if not order.nodes:
-            raise UsageError("a job needs at least one node")
-        if len(order.nodes) > self.limits.nodes:
-            raise RefusedError(f"a job may have {self.limits.nodes} nodes; name fewer")
-        for name, seconds in (("timeout", order.timeout_s), ("expiry", order.expires_in_s)):
-            if seconds is not None and not 0 < seconds <= LONGEST_S:
-                raise UsageError(f"the {name} must be above 0 and at most {LONGEST_S:g} s")
-        seats = [await self._seat(fqdn) for fqdn in order.nodes]
-        for seat in seats:
-            if len(seat.desk.open) >= self.limits.open_targets:
-                raise RefusedError(
-                    f"{seat.desk.node.fqdn} has {self.limits.open_targets} actions that wait or "
-                    "run; wait for them or cancel some"
-                )
-        book.check_order(
-            order, {s.desk.node.fqdn: s.desk.catalogue for s in seats if s.desk.catalogue}
-        )
-        return seats
-
-    async def _offer(self, seat: Seat, opened: Open) -> None:
-        try:
-            await self.seats.apply(seat, d.Added((opened,)))
-        except NodeGoneError:
-            return
-
-    def _opened(self, job: Job, target: Target, protocol: int | None) -> Open:
-        now, wall = self._clock.now(), self._clock.wall()
-        offered = None if target.offered is None else now - max(0.0, wall - target.offered)
-        return Open(
-            job=job,
-            target=target,
-            expires_at=now + (job.expires - wall),
-            protocol=None if target.state == "queued" else protocol,
-            offered_at=offered,
-        )
+        return await self._jobs.cancel(job_id, requester=requester, nodes=nodes)
 
     # What happens
 
@@ -449,10 +338,6 @@ class Engine:
     async def _apply(self, fqdn: str, event: d.Event) -> None:
         await self.seats.apply(await self._seat(fqdn), event)
 
-    def _is_silent(self, fqdn: str) -> bool:
-        desk = self.seats.known(fqdn)
-        return desk is None or desk.host.silent
-
     def _shown(self, node: Node) -> NodeView:
         desk = self.seats.known(node.fqdn)
         if desk is None:
@@ -483,9 +368,3 @@ def by_node(items: Iterable[N]) -> dict[str, list[N]]:
     for item in items:
         found.setdefault(item.node, []).append(item)
     return found
-
-
-def new_job_id(wall: float) -> str:
-    """Return a UUIDv7 (RFC 9562): sorts by age, is never used twice."""
-    number = int(wall * 1000) << 80 | 0x7 << 76 | secrets.randbits(12) << 64
-    return str(uuid.UUID(int=number | 0b10 << 62 | secrets.randbits(62)))

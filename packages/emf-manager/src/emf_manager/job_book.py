@@ -1,0 +1,166 @@
+"""Jobs as the operators' side orders, reads and cancels them: judged, stored, then offered."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import Collection
+from dataclasses import replace
+
+import anyio
+
+from emf_agent.errors import RefusedError, UsageError
+from emf_manager import catalogue as book
+from emf_manager import desk as d
+from emf_manager import portraits as show
+from emf_manager.clock import Clock
+from emf_manager.jobs import Open
+from emf_manager.limits import Limits
+from emf_manager.records import Job, Target
+from emf_manager.seats import NodeGoneError, Seat, Seats
+from emf_manager.store.interface import KeyReusedError, Store
+from emf_manager.views import ConflictError, JobOrder, JobView, NotFoundError
+
+__all__ = ["JobBook"]
+
+LONGEST_S = 366 * 86400.0
+
+
+class JobBook:
+    """Every job there is; the open ones also lie on their nodes' desks."""
+
+    def __init__(self, store: Store, seats: Seats, clock: Clock, limits: Limits) -> None:
+        self._store = store
+        self._seats = seats
+        self._clock = clock
+        self._limits = limits
+
+    async def create(self, order: JobOrder) -> JobView:
+        """Store a job and offer it: once this returns it survives a restart.
+
+        Raises:
+            NotFoundError: a node is not enrolled. UnknownActionError, ArgumentsError: it does not
+            fit the catalogue. ConflictError: the idempotency key. RefusedError: too many nodes or
+            open jobs. UsageError: nothing targeted, or a number out of range.
+
+        """
+        order = replace(order, nodes=tuple(dict.fromkeys(order.nodes)))
+        seats = await self._judged(order)
+        wall = self._clock.wall()
+        expires_in_s = order.expires_in_s or self._limits.expires_in_s
+        job = Job(
+            id=new_job_id(wall),
+            action=order.action,
+            args=order.args,
+            requester=order.requester,
+            created=wall,
+            expires=wall + expires_in_s,
+            timeout_s=order.timeout_s,
+            dry_run=order.dry_run,
+            idempotency_key=order.idempotency_key,
+            open_targets=len(seats),
+        )
+        targets = tuple(
+            Target(f"{job.id}.{place}", job.id, seat.desk.node.fqdn, queued=wall)
+            for place, seat in enumerate(seats)
+        )
+        event = show.job_created(job, wall)
+        with anyio.CancelScope(shield=True):
+            try:
+                created = await self._store.create_job(job, targets, events=(event,))
+            except KeyReusedError as error:
+                raise ConflictError(str(error)) from error
+            self._seats.announce(created.events)
+            if created.created:
+                for seat, target in zip(seats, created.targets, strict=True):
+                    await self._offer(seat, self.opened(created.job, target, None))
+        return await self.read(created.job.id)
+
+    async def read(self, job_id: str) -> JobView:
+        """Return a job with its targets; NotFoundError."""
+        event = self._seats.last_event
+        found = await self._store.job(job_id)
+        if found is None:
+            raise NotFoundError("job", job_id)
+        job, targets = found
+        views = tuple(show.target_view(t, silent=self._is_silent(t.node)) for t in targets)
+        counts = show.count_targets((view.state, view.outcome, 1) for view in views)
+        return replace(show.job_view(job, counts), targets=views, event=event)
+
+    async def newest(
+        self, *, limit: int = 100, before: str | None = None, requester: str | None = None
+    ) -> tuple[JobView, ...]:
+        """Return jobs without targets, newest first, those with an id below ``before``."""
+        found = await self._store.jobs(limit=limit, before=before, requester=requester)
+        tallies = await self._store.tallies([job.id for job in found])
+        return tuple(show.job_view(job, show.count_tally(tallies.get(job.id, {}))) for job in found)
+
+    async def cancel(
+        self, job_id: str, *, requester: str, nodes: Collection[str] | None = None
+    ) -> JobView:
+        """Ask for the end of a job, or of it on some nodes; what is final stays. NotFoundError."""
+        found = await self._store.job(job_id)
+        if found is None:
+            raise NotFoundError("job", job_id)
+        for target in found[1]:
+            if target.state != "final" and (nodes is None or target.node in nodes):
+                asked = d.CancelActions((target.action_id,), requester)
+                try:
+                    await self._seats.apply(await self._seats.find(target.node), asked)
+                except NodeGoneError:
+                    continue
+        return await self.read(job_id)
+
+    async def _judged(self, order: JobOrder) -> list[Seat]:
+        """Return the seats of an order that may be stored."""
+        if not order.nodes:
+            raise UsageError("a job needs at least one node")
+        if len(order.nodes) > self._limits.nodes:
+            raise RefusedError(f"a job may have {self._limits.nodes} nodes; name fewer")
+        for name, seconds in (("timeout", order.timeout_s), ("expiry", order.expires_in_s)):
+            if seconds is not None and not 0 < seconds <= LONGEST_S:
+                raise UsageError(f"the {name} must be above 0 and at most {LONGEST_S:g} s")
+        seats = [await self._seat(fqdn) for fqdn in order.nodes]
+        for seat in seats:
+            if len(seat.desk.open) >= self._limits.open_targets:
+                raise RefusedError(
+                    f"{seat.desk.node.fqdn} has {self._limits.open_targets} actions that wait or "
+                    "run; wait for them or cancel some"
+                )
+        book.check_order(
+            order, {s.desk.node.fqdn: s.desk.catalogue for s in seats if s.desk.catalogue}
+        )
+        return seats
+
+    async def _offer(self, seat: Seat, opened: Open) -> None:
+        try:
+            await self._seats.apply(seat, d.Added((opened,)))
+        except NodeGoneError:
+            return
+
+    def opened(self, job: Job, target: Target, protocol: int | None) -> Open:
+        now, wall = self._clock.now(), self._clock.wall()
+        offered = None if target.offered is None else now - max(0.0, wall - target.offered)
+        return Open(
+            job=job,
+            target=target,
+            expires_at=now + (job.expires - wall),
+            protocol=None if target.state == "queued" else protocol,
+            offered_at=offered,
+        )
+
+    async def _seat(self, fqdn: str) -> Seat:
+        try:
+            return await self._seats.find(fqdn)
+        except NodeGoneError as error:
+            raise NotFoundError("node", fqdn) from error
+
+    def _is_silent(self, fqdn: str) -> bool:
+        desk = self._seats.known(fqdn)
+        return desk is None or desk.host.silent
+
+
+def new_job_id(wall: float) -> str:
+    """Return a UUIDv7 (RFC 9562): sorts by age, is never used twice."""
+    number = int(wall * 1000) << 80 | 0x7 << 76 | secrets.randbits(12) << 64
+    return str(uuid.UUID(int=number | 0b10 << 62 | secrets.randbits(62)))
