@@ -32,6 +32,7 @@ from emf_agent.wire import (
 from emf_manager import desk as d
 from emf_manager.agents import values as v
 from emf_manager.agents.rules import ACTION_RUNNER, LEASE_S
+from emf_manager.desk_rules import step
 from emf_manager.jobs import NO_CONTACT_S, Open
 from emf_manager.records import Job, Node, Outcome, SessionRecord, Target
 from emf_manager.store.changes import judge
@@ -112,7 +113,7 @@ class Fleet(RuleBasedStateMachine):
     # The manager
 
     def apply(self, event: d.Event, *, dies: bool = False) -> tuple[d.Effect, ...] | None:
-        turn = d.step(self.desk, event, self.now, WALL + self.now, lease_s=LEASE_S)
+        turn = step(self.desk, event, self.now, WALL + self.now, lease_s=LEASE_S)
         if dies:
             self.manager_restarts()
             return None

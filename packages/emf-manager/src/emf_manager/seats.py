@@ -22,6 +22,7 @@ from emf_manager.agents import values as v
 from emf_manager.bus import Bus
 from emf_manager.catalogue import Catalogue
 from emf_manager.clock import Clock
+from emf_manager.desk_rules import step
 from emf_manager.portraits import event_view
 from emf_manager.records import Event, NewAudit, NewEvent, Node
 from emf_manager.store.interface import Changes, Committed, Store, StoreError
@@ -129,7 +130,7 @@ class Seats:
             if seat.gone:
                 raise NodeGoneError(seat.desk.node.fqdn)
             now, wall = self._clock.now(), self._clock.wall()
-            turn = d.step(seat.desk, event, now, wall, lease_s=self._lease_s)
+            turn = step(seat.desk, event, now, wall, lease_s=self._lease_s)
             committed = Committed()
             # Between the commit and keeping the desk nobody may turn up and cancel.
             with anyio.CancelScope(shield=True):
