@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -29,7 +30,7 @@ YAML_JOBS = 10_000
 LEAST_CPU_S = 0.3
 STALLS = {
     "loop stall": "longest stall of the event loop (aim < 20 ms)",
-    "idle stall": "the same with nothing to do",
+    "counting stall": "the same beside a thread that merely counts",
 }
 
 
@@ -147,17 +148,28 @@ def stall(path: str) -> int:
             return int(asyncio.run(measured()) * 1e6)
 
 
-def idle(_path: str) -> int:
-    """Return the longest stall of a loop that does nothing: what the machine itself adds."""
+def counting(_path: str) -> int:
+    """Return the longest stall beside a thread that merely counts: what no thread can better."""
 
     async def measured() -> float:
+        done = False
+
+        def count() -> None:
+            number = 0
+            while not done:
+                number += 1
+
+        thread = threading.Thread(target=count)
+        thread.start()
         longest, last = 0.0, time.perf_counter()
-        end = last + 2.0
+        end = last + 3.0
         while last < end:
             await asyncio.sleep(0.001)
             now = time.perf_counter()
             longest = max(longest, now - last - 0.001)
             last = now
+        done = True
+        thread.join()
         return longest
 
     return int(asyncio.run(measured()) * 1e6)
@@ -173,7 +185,7 @@ WAYS: dict[str, Callable[[str], int]] = {
     "text, native": lambda path: text(path, native=True, skip_zero_rows=True),
     "top 100": top,
     "loop stall": stall,
-    "idle stall": idle,
+    "counting stall": counting,
 }
 
 

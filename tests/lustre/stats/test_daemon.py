@@ -170,6 +170,34 @@ async def test_only_the_busiest_jobs_are_sent(node: ShellNode) -> None:
     assert jobs == ["dd.0", 'my app"']
 
 
+async def test_what_grows_with_clients_and_users_is_cut_and_confessed(node: ShellNode) -> None:
+    export = b"obdfilter.a-OST0001.exports.%d@tcp.stats=\nopen %d samples [reqs]\n"
+    node.prints(
+        "get_param",
+        b"".join(export % (number, number) for number in (3, 9, 5))
+        + b"osd-zfs.a-OST0001.quota_slave.acct_user=\n"
+        + b"".join(
+            b"- id: %d\n  usage: { inodes: 1, kbytes: %d }\n" % (number, number % 4)
+            for number in (1, 2, 3, 4)
+        ),
+    )
+
+    payload = await stats(node, sent_exports=2, sent_quota_ids=2, jobs=False).start_session()
+
+    nids = [
+        body["value"][0]["nid"]
+        for item in payload
+        for tag, body in item.get("Target", {}).items()
+        if tag == "ExportStats"
+    ]
+    (usage,) = [i["Target"]["QuotaStatsOsd"] for i in payload if "QuotaStatsOsd" in str(i)]
+    assert nids == ["9@tcp", "5@tcp"]
+    assert [row["id"] for row in usage["value"]["stats"]] == [2, 3]
+    assert {"Node": {"LeftOut": {"param": "exports.stats", "value": 1, "unit": "count"}}} in payload
+    left = {"param": "quota_slave.acct_user", "value": 2, "unit": "count"}
+    assert {"Node": {"LeftOut": left}} in payload
+
+
 async def test_jobs_are_streamed_and_accounted_for(node: ShellNode) -> None:
     jobs: list[Job] = []
 

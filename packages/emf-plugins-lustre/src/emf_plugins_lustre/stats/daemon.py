@@ -28,6 +28,7 @@ from emf_plugins_lustre.stats.tagged_json import (
     tagged_jobs,
     tagged_json,
 )
+from emf_plugins_lustre.stats.trimming import Limits, trimmed
 
 __all__ = ["Stats"]
 
@@ -88,9 +89,11 @@ class Stats(Daemon):
         mounts = await self._text("self/mounts")
         self._judge(reading, mounts, starting=starting)
         memory, cpu = await self._text("meminfo"), await self._text("stat")
-        records = [*reading.records, *read_memory(memory), *read_cpu(cpu)]
+        limits = Limits(settings.sent_exports, settings.sent_quota_ids)
 
         def tagged() -> Tagged:
+            node = [*read_memory(memory), *read_cpu(cpu)]
+            records = trimmed([*reading.records, *node], limits)
             found = list(tagged_json(records, Spelling.ANCESTOR))
             return ancestor_only(found) if settings.shape == "ancestor" else found
 

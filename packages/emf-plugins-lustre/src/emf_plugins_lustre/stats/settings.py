@@ -104,6 +104,10 @@ class StatsSettings(Table):
     """Send job statistics to the manager."""
     sent_jobs: Annotated[int, Field(ge=1)] = 100
     """Most jobs of a target sent to the manager, the busiest first."""
+    sent_exports: Annotated[int, Field(ge=0)] = 100
+    """Most exports of a target sent to the manager with their statistics, the busiest."""
+    sent_quota_ids: Annotated[int, Field(ge=0)] = 1000
+    """Most ids of a quota index sent to the manager, the heaviest."""
     job: JobSettings = JobSettings()
     command_timeout_s: Annotated[float, Field(gt=0, le=25)] = 20.0
     listen: str | None = None

@@ -206,6 +206,9 @@ class _Tagger:
             yield {"Host": {"HealthCheck": {"param": param, "value": shown}}}
         elif param in HOST:
             yield {"Host": {HOST[param]: {"param": param, "value": value, **self._unit(record)}}}
+        elif param == "left_out":
+            body = {"param": record.labels["of"], "value": value, **self._unit(record)}
+            yield {"Node": {"LeftOut": body}}
         elif param in NODE:
             tag = "".join(part.capitalize() for part in param.split("_"))
             yield {"Node": {tag: {"param": param, "value": value, **self._unit(record)}}}
