@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import sys
 from importlib.metadata import entry_points
@@ -21,21 +22,24 @@ else:
 OURS = [entry for entry in entry_points(group=ENTRY_POINT_GROUP) if entry.name.startswith("host.")]
 
 
+def offered(hook: str) -> list[Any]:
+    """Return what all entry points offer through a hook, with default settings."""
+    found = []
+    for entry in OURS:
+        module = entry.load()
+        function = getattr(module, hook, None)
+        if function is not None:
+            wants_settings = "settings" in inspect.signature(function).parameters
+            found += function(module.emf_settings()()) if wants_settings else function()
+    return found
+
+
 def actions() -> list[Action[..., Any]]:
-    modules = [entry.load() for entry in OURS]
-    return [
-        one for module in modules if hasattr(module, "emf_actions") for one in module.emf_actions()
-    ]
+    return offered("emf_actions")
 
 
 def daemons() -> list[Daemon]:
-    modules = [entry.load() for entry in OURS]
-    return [
-        factory()
-        for module in modules
-        if hasattr(module, "emf_daemons")
-        for factory in module.emf_daemons()
-    ]
+    return [factory() for factory in offered("emf_daemons")]
 
 
 @pytest.mark.parametrize("action", actions(), ids=lambda one: one.name)

@@ -15,6 +15,7 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 __all__ = [
+    "DAEMON_FACILITY",
     "FIELDS",
     "MESSAGE_BYTES",
     "Entry",
