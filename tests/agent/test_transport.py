@@ -7,11 +7,7 @@ import hashlib
 import json
 import re
 import ssl
-import threading
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -28,70 +24,12 @@ from emf_agent.errors import (
 from emf_agent.tls import authority_context, client_context, fetch_authority, subject_name
 from emf_agent.transport import PollQuery, open_transport
 from emf_agent.wire import EnrolRequest, Envelope, NodeData
+from tests.https_server import Answer, Server, serving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])]
 
 EMPTY = Envelope(messages=(), server_boot_time="b", client_start_time="c")
 QUERY = PollQuery("b +00:00Z", "c", epoch=3, acknowledged=17)
-
-
-@dataclass
-class Answer:
-    status: int = 200
-    body: bytes = b'{"messages": []}'
-    headers: dict[str, str] = field(default_factory=dict)
-    cut_at: int | None = None
-
-
-class Server:
-    """An HTTPS server that asks for a client certificate and answers as told."""
-
-    def __init__(self, identity: trustme.LeafCert, authority: trustme.CA) -> None:
-        self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.answer = Answer()
-        self.raw_bytes = 0
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do(self) -> None:
-                length = int(self.headers.get("Content-Length", 0))
-                body = self.rfile.read(length)
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                server.seen.append((self.command, self.path, headers, body))
-                answer = server.answer
-                self.send_response(answer.status)
-                for name, value in answer.headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(answer.body)))
-                self.end_headers()
-                self.wfile.write(answer.body[: answer.cut_at])
-                if answer.cut_at is not None:
-                    self.close_connection = True
-
-            do_GET = do_POST = do  # noqa: N815 - the names that http.server wants
-
-            def log_message(self, *args: Any) -> None:
-                """Say nothing."""
-
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        identity.configure_cert(context)
-        context.load_verify_locations(cadata=authority.cert_pem.bytes().decode())
-        context.verify_mode = ssl.CERT_OPTIONAL
-        self.http = QuietServer(("127.0.0.1", 0), Handler)
-        self.http.socket = context.wrap_socket(
-            self.http.socket, server_side=True, do_handshake_on_connect=False
-        )
-        self.port = self.http.server_port
-        self.url = f"https://127.0.0.1:{self.port}"
-
-
-class QuietServer(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: refused handshakes are what is tested."""
 
 
 @pytest.fixture(scope="module")
@@ -102,18 +40,6 @@ def authority() -> trustme.CA:
 @pytest.fixture(scope="module")
 def other_authority() -> trustme.CA:
     return trustme.CA(key_type=trustme.KeyType.ECDSA)
-
-
-@contextmanager
-def serving(identity: trustme.LeafCert, authority: trustme.CA) -> Generator[Server]:
-    server = Server(identity, authority)
-    thread = threading.Thread(target=server.http.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.http.shutdown()
-        server.http.server_close()
 
 
 @pytest.fixture
