@@ -67,14 +67,19 @@ def open_server_certificate(
 
 
 def server_names(listen: Listen, more: Collection[str] = ()) -> tuple[str, ...]:
-    """Return the names and addresses that clients may use for this machine."""
-    names = {*ALWAYS, *more}
+    """Return the names and addresses that clients may use for this machine.
+
+    Raises:
+        ConfigurationError: one of those asked for is no name.
+
+    """
+    if wrong := [name for name in more if not is_name(name)]:
+        raise ConfigurationError([f"{name!r} is not a host name or address" for name in wrong])
     if not listen.is_wildcard:
-        names.add(listen.host)
-    else:
-        host = socket.gethostname()
-        names |= {host, socket.getfqdn(host), *addresses_of(host)}
-    return tuple(sorted(name for name in names if is_name(name)))
+        return tuple(sorted({*ALWAYS, *more, listen.host}))
+    host = socket.gethostname()
+    found = {name for name in (host, socket.getfqdn(host), *addresses_of(host)) if is_name(name)}
+    return tuple(sorted({*ALWAYS, *more, *found}))
 
 
 def addresses_of(host: str) -> set[str]:

@@ -1,0 +1,259 @@
+"""The program ``emf-manager``: what its commands print, keep and refuse."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import ssl
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from emf_agent.wire import EnrolmentToken
+from emf_manager.cli import program
+from emf_manager.records import hash_secret
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+class Terminal:
+    """Runs commands on one data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+
+    def __call__(self, *words: str, code: int = 0) -> Result:
+        result = CliRunner().invoke(program, [*words, "--data-dir", str(self.data_dir)])
+        assert result.exit_code == code, result.output
+        return result
+
+    def json(self, *words: str) -> Any:
+        return json.loads(self(*words, "--json").stdout)
+
+    def sql(self, statement: str) -> list[Any]:
+        with sqlite3.connect(self.data_dir / "manager.db") as database:
+            return database.execute(statement).fetchall()
+
+
+@pytest.fixture
+def run(data_dir: Path) -> Terminal:
+    return Terminal(data_dir)
+
+
+# Tokens
+
+
+def test_a_token_alone_is_on_stdout_and_its_hash_alone_is_kept(run: Terminal) -> None:
+    result = run("token", "create", "--node", "oss[1-4]", "--role", "oss", "--uses", "4")
+    token = EnrolmentToken.parse(result.stdout)
+    assert result.stdout == token.text() + "\n"
+    assert "emf-agent enroll --manager" in result.stderr
+    assert token.secret not in result.stderr
+
+    (kept,) = run.sql("SELECT secret_sha256, pattern, role, uses_left FROM enrolment_grants")
+    assert kept == (hash_secret(token.secret), "oss[1-4]", "oss", 4)
+    assert token.authority_sha256 == run.json("ca", "show")["sha256"]
+    assert token.secret.encode() not in b"".join(
+        path.read_bytes() for path in run.data_dir.rglob("*") if path.is_file()
+    )
+
+
+def test_a_token_as_json_has_all_its_terms(run: Terminal) -> None:
+    told = run.json("token", "create", "--ttl", "15m", "--replace")
+    assert EnrolmentToken.parse(told.pop("token")).authority_sha256 == told.pop("authority_sha256")
+    assert told.pop("expires") - told.pop("created") == 900
+    assert len(told.pop("id")) == 12
+    assert told == {
+        "nodes": "*", "role": None, "uses": 1, "uses_left": 1, "replace": True, "manager": None
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--ttl", "soon"], "write 30s, 15m, 1h or 2d"),
+        (["--ttl", "30d"], "at most 7 days"),
+        (["--uses", "0"], "1 to 10000 nodes"),
+        (["--node", "oss[1-"], "node set 'oss[1-'"),
+        (["--node", "@all"], "groups may change"),
+        (["--role", "O S S"], "not a role's name"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_token_that_makes_no_sense_is_refused_in_one_line(
+    run: Terminal, options: list[str], says: str
+) -> None:
+    result = run("token", "create", *options, code=2)
+    assert result.stdout == ""
+    assert result.stderr.startswith("emf-manager: ")
+    assert says in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_tokens_are_listed_and_revoked_by_id(run: Terminal) -> None:
+    one, two = (run.json("token", "create") for _ in range(2))
+    run("token", "revoke", one["id"])
+    states = {token["id"]: token["state"] for token in run.json("token", "list")}
+    assert states == {one["id"]: "revoked", two["id"]: "good"}
+    assert one["id"] in run("token", "list").stdout
+    assert "there is no enrolment token" in run("token", "revoke", "nonsense", code=1).stderr
+    refused = run("token", "revoke", one["token"], code=2)
+    assert one["token"] not in refused.stderr
+
+
+# Users
+
+
+def test_a_user_gets_a_token_once(run: Terminal) -> None:
+    result = run("user", "create", "maria", "--role", "operator")
+    secret = result.stdout.strip()
+    assert secret.startswith("emf_")
+    (kept,) = run.sql('SELECT secret_sha256, "user", label FROM api_tokens')
+    assert kept == (hash_secret(secret), "maria", "first")
+
+    again = run("user", "create", "maria", "--role", "admin", code=5)
+    assert "emf-manager user token maria" in again.stderr
+    other = run.json("user", "token", "maria", "--ttl", "1h", "--label", "laptop")
+    assert other["token"] != secret
+    assert other["expires"] is not None
+    assert [user["role"] for user in run.json("user", "list")] == ["operator"]
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ä", "x" * 65, "../etc", "a\x1b[31m"])
+def test_a_name_that_is_none_is_refused(run: Terminal, name: str) -> None:
+    result = run("user", "create", name, "--role", "viewer", code=2)
+    assert "is not a user's name" in result.stderr
+    assert "\x1b" not in result.stderr
+    assert run.sql("SELECT * FROM users") == []
+
+
+def test_a_disabled_user_is_shown_as_such(run: Terminal) -> None:
+    run("user", "create", "maria", "--role", "viewer")
+    run("user", "disable", "maria")
+    assert "disabled" in run("user", "list").stdout
+    for command in ("disable", "token"):
+        assert "there is no user 'jo'" in run("user", command, "jo", code=1).stderr
+
+
+@pytest.mark.parametrize("role", ["root", ""])
+def test_a_role_that_is_none_names_those_there_are(run: Terminal, role: str) -> None:
+    assert "viewer" in run("user", "create", "maria", "--role", role, code=2).stderr
+
+
+# Nodes, authority, audit
+
+
+def test_the_authority_is_shown_as_it_is(run: Terminal) -> None:
+    pem = run("ca", "show", "--pem").stdout
+    assert pem == (run.data_dir / "authority" / "ca.crt").read_text()
+    assert run.json("ca", "show")["pem"] == pem
+    assert run.json("ca", "show")["sha256"] in run("ca", "show").stdout
+
+
+def test_a_node_that_is_not_there_cannot_be_removed(run: Terminal) -> None:
+    assert "there is no node 'oss1'" in run("node", "remove", "oss1", code=1).stderr
+    assert run.json("node", "list") == []
+
+
+def test_what_admins_do_is_audited_and_tampering_shows(run: Terminal) -> None:
+    run("user", "create", "maria", "--role", "viewer")
+    run("user", "disable", "maria")
+    run("token", "create")
+    lines = run.sql("SELECT actor, what, subject FROM audit ORDER BY sequence")
+    assert [line[1] for line in lines] == [
+        "create user", "create token", "disable user", "create enrolment token"
+    ]  # fmt: skip
+    assert all(line[0].startswith("admin:") for line in lines)
+    assert run("audit", "verify").stdout == "4 lines, unbroken\n"
+    run.sql("UPDATE audit SET actor = 'admin:nobody' WHERE sequence = 2")
+    assert "line 2" in run("audit", "verify", code=1).stderr
+
+
+# The program
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["tokn", "create"], "did you mean token"),
+        (["token", "crate"], "did you mean create"),
+        (["serve", "--lisen", "x"], "--listen"),
+    ],
+)
+def test_a_slip_is_met_with_a_suggestion(words: list[str], says: str) -> None:
+    result = CliRunner().invoke(program, words)
+    assert result.exit_code == 2
+    assert says in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "says"),
+    [
+        (["--listen", "nonsense"], 2, "is not an address to listen at"),
+        (["--listen", "192.0.2.1:0"], 78, "cannot listen at 192.0.2.1:0"),
+        (["--store", "mysql://x/y"], 78, "sqlite:///FILE or postgresql"),
+        (["--name", "ä b"], 78, "'ä b' is not a host name or address"),
+    ],
+)
+def test_serve_says_in_one_line_what_is_wrong(
+    data_dir: Path, options: list[str], code: int, says: str
+) -> None:
+    words = ["serve", "--data-dir", str(data_dir), "--listen", "127.0.0.1:0", *options]
+    result = CliRunner().invoke(program, words)
+    assert (result.exit_code, says in result.stderr) == (code, True), result.stderr
+    assert result.stdout == ""
+
+
+def test_a_data_directory_that_cannot_be_is_a_configuration_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = CliRunner().invoke(
+        program, ["token", "create", "--data-dir", str(tmp_path / "file" / "x")]
+    )
+    assert result.exit_code == 78
+    assert "--data-dir" in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_serving_from_start_to_signal(data_dir: Path, ending: signal.Signals) -> None:
+    """A process of its own is started, which takes longer than a second."""
+    run = Terminal(data_dir)
+    line = [sys.executable, "-c", "from emf_manager.cli import main; main()"]
+    served = [*line, "serve", "--data-dir", str(data_dir), "--listen", "127.0.0.1:0", "--json"]
+    environ = {**os.environ, "PYTHONWARNINGS": "error"}
+    with subprocess.Popen(
+        served, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        ready = json.loads(process.stdout.readline())
+        token = run.json("token", "create")
+        assert token["manager"] == ready["url"]
+        assert token["authority_sha256"] == ready["authority_sha256"]
+        secret = run.json("user", "create", "maria", "--role", "viewer")["token"]
+        context = ssl.create_default_context(cadata=run("ca", "show", "--pem").stdout)
+        request = urllib.request.Request(
+            f"{ready['url']}/api/v1/me", headers={"Authorization": f"Bearer {secret}"}
+        )
+        with urllib.request.urlopen(request, context=context, timeout=30) as answer:
+            assert json.load(answer)["user"] == "maria"
+        run("user", "disable", "maria")
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(request, context=context, timeout=30)
+        assert refused.value.code == 401
+        refused.value.close()
+        process.send_signal(ending)
+        assert process.wait(timeout=60) == 0
+        assert "Traceback" not in process.stderr.read()
+    assert not (data_dir / "url").exists()
+    assert not list(data_dir.glob("manager.db-*"))
