@@ -95,9 +95,6 @@ def test_a_rule_without_a_ceiling_admits_no_name() -> None:
             "cannot be both",
             id="required and off",
         ),
-        pytest.param(
-            "schema = 1\nrequire_signature = true", "lock_signers", id="a signature by nobody"
-        ),
     ],
 )
 def test_a_mistake_is_told_with_its_place_and_a_way_out(text: str, said: str) -> None:

@@ -16,6 +16,7 @@ from emf_agent.allowlist import Allowlist, Rule, parse_allowlist
 from emf_agent.discovery import (
     Entry,
     Owner,
+    Scene,
     discover,
     installed_entries,
     judge,
@@ -535,9 +536,9 @@ def test_what_is_let_in_is_exactly_what_one_rule_says_in_any_order(
     shuffled = list(entries)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
 
-    told = judge(listed, entries, {}, {})
+    told = judge(listed, Scene(tuple(entries), {}))
 
-    assert told == judge(listed, shuffled, {}, {})
+    assert told == judge(listed, Scene(tuple(shuffled), {}))
     let_in = [one for one in told if one.state is None]
     assert len({one.name for one in let_in}) == len(let_in)
     for one in let_in:

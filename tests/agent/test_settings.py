@@ -112,23 +112,6 @@ def test_text_in_the_environment_stays_text_and_lists_are_json(tmp_path: Path) -
     assert found.policy.deny == ("lctl", "pcs")
 
 
-def test_where_the_code_is_enforced_the_environment_cannot_widen_the_policy(tmp_path: Path) -> None:
-    write(tmp_path, "agent.toml", '[policy]\ndeny = ["lctl"]')
-    environment = {
-        "EMF_AGENT_POLICY__DENY": "[]",
-        "EMF_AGENT_PLUGIN__X__Y": "1",
-        "CRT_PATH": "/tmp/mine",
-        "EMF_AGENT_LOG__LEVEL": "debug",
-    }
-
-    found = load_settings(None, tmp_path, environment=environment, enforced=True)
-
-    assert found.policy.deny == ("lctl",)
-    assert found.plugin == {}
-    assert found.certificate_path == tmp_path / "etc/tls/agent.crt"
-    assert found.log.level == "debug"
-
-
 def test_a_daemons_own_pace_goes_before_that_of_all(tmp_path: Path) -> None:
     write(
         tmp_path,

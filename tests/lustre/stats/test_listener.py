@@ -61,6 +61,15 @@ async def test_a_scrape_is_the_exporter_s_and_its_cost(node: ShellNode) -> None:
     assert response.text.endswith("# EOF\n")
 
 
+async def test_a_head_request_has_no_body_and_the_connection_goes_on(node: ShellNode) -> None:
+    async with served() as client:
+        head = await client.head("/metrics")
+        response = await client.get("/metrics")
+
+    assert (head.status_code, head.content) == (200, b"")
+    assert response.status_code == 200
+
+
 async def test_compat_asks_for_the_reference_s_patterns_alone(node: ShellNode) -> None:
     async with served() as client:
         await client.get("/metrics")

@@ -133,8 +133,7 @@ class Allowlist(Table):
     """``enforce``: the closed world of the lock. ``allowlist`` (for development and demos, also
     written ``development``): judged from metadata only."""
     require_signature: bool = False
-    lock_signers: str | None = None
-    """File of ssh keys that may sign the lock, in the form of ssh-keygen(1), ALLOWED SIGNERS."""
+    """The lock must be signed by a key of ``lock_signers``, the file beside it."""
     plugin: tuple[Rule, ...] = ()
 
     @property
@@ -217,8 +216,6 @@ def conflicts(allowlist: Allowlist) -> list[str]:
         for rule in allowlist.plugin
         if rule.required and not rule.enabled
     ]
-    if allowlist.require_signature and not allowlist.lock_signers:
-        found.append("require_signature: needs lock_signers, the file of keys that may sign")
     return found
 
 

@@ -11,9 +11,9 @@ from emf_agent.cli.options import json_option, node_options
 from emf_agent.discovery import (
     discover,
     explain,
-    installed_entries,
-    installed_owners,
+    look_around,
     read_allowlist,
+    running_mode,
     survey,
 )
 from emf_agent.errors import UsageError
@@ -47,7 +47,7 @@ def list_plugins(
     """
     settings = load_settings(config, state_dir)
     allowlist = read_allowlist(settings.paths.allowlist)
-    if no_load:
+    if no_load or allowlist.enforced != (running_mode() != "allowlist"):
         reports = survey(allowlist)
     else:
         node = node_facts(settings.node.fqdn or resolve_fqdn())
@@ -77,7 +77,6 @@ def told(report: PluginReport) -> str:
 def explain_plugin(config: Path | None, state_dir: Path | None, name: str) -> None:
     """Say why NAME runs or does not: each rule with its outcome. Imports nothing."""
     allowlist = read_allowlist(load_settings(config, state_dir).paths.allowlist)
-    entries = installed_entries()
     rule = allowlist.rule(name)
     if rule is None:
         reports = [one for one in survey(allowlist) if one.name == name]
@@ -90,8 +89,7 @@ def explain_plugin(config: Path | None, state_dir: Path | None, name: str) -> No
         click.echo(f"{name} is refused")
         return
     click.echo(f"yes  listed: id {rule.id}, distribution {rule.distribution}")
-    distributions = {owner.distribution: owner.version for owner, _ in installed_owners()}
-    found = explain(rule, entries, distributions, {})
+    found = explain(rule, look_around())
     for check in found:
         click.echo(f"{'no ' if check.fault else 'yes'}  {check.what}" + fault(check.fault))
     if found[-1].fault:

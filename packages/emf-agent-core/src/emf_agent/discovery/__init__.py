@@ -5,13 +5,21 @@ it imports before it asks, and looks at names alone (security design, section 2)
 """
 
 from emf_agent.discovery.installed import Entry, Owner, installed_entries, installed_owners
-from emf_agent.discovery.judgement import Check, Verdict, explain, judge
-from emf_agent.discovery.loading import discover, load_plugins, read_allowlist, survey
+from emf_agent.discovery.judgement import Check, Scene, Verdict, explain, judge
+from emf_agent.discovery.loading import (
+    discover,
+    load_plugins,
+    look_around,
+    read_allowlist,
+    running_mode,
+    survey,
+)
 
 __all__ = [
     "Check",
     "Entry",
     "Owner",
+    "Scene",
     "Verdict",
     "discover",
     "explain",
@@ -19,6 +27,8 @@ __all__ = [
     "installed_owners",
     "judge",
     "load_plugins",
+    "look_around",
     "read_allowlist",
+    "running_mode",
     "survey",
 ]

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from emf_agent.allowlist import Allowlist, Rule
 from emf_agent.discovery.installed import Entry
 from emf_agent.wire import PluginReport, PluginState
 
-__all__ = ["Check", "Verdict", "explain", "judge"]
+__all__ = ["Check", "Scene", "Verdict", "explain", "judge"]
+
+
+NOT_LOCKED = "installed, and not in the lock: it does not exist for this agent"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What there is to judge."""
+
+    entries: tuple[Entry, ...]
+    distributions: Mapping[str, str]
+    """Name to version."""
+    tampered: Mapping[str, str] = field(default_factory=dict)
+    """Plugins (by id) that the closed world refused, with the reason."""
+    unlocked: tuple[Entry, ...] = ()
+    """What is installed beside the lock."""
+    known: str = "installed"
+    """How a distribution is here: ``installed``, or ``in the lock``."""
+    advice: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,15 +65,10 @@ class Check:
     fault: str | None
 
 
-def explain(
-    rule: Rule,
-    entries: Sequence[Entry],
-    distributions: Mapping[str, str],
-    tampered: Mapping[str, str],
-) -> tuple[Check, ...]:
+def explain(rule: Rule, scene: Scene) -> tuple[Check, ...]:
     """Return every check on a rule, up to the first that fails."""
-    own, strangers = claimants(rule, entries)
-    return tuple(checks(rule, own, strangers, distributions, tampered))
+    own, strangers = claimants(rule, scene.entries)
+    return tuple(checks(rule, own, strangers, scene))
 
 
 def claimants(rule: Rule, entries: Sequence[Entry]) -> tuple[list[Entry], list[Entry]]:
@@ -68,40 +82,28 @@ def claimants(rule: Rule, entries: Sequence[Entry]) -> tuple[list[Entry], list[E
     return own, strangers
 
 
-def judge(
-    allowlist: Allowlist,
-    entries: Sequence[Entry],
-    distributions: Mapping[str, str],
-    tampered: Mapping[str, str],
-) -> tuple[Verdict, ...]:
+def judge(allowlist: Allowlist, scene: Scene) -> tuple[Verdict, ...]:
     """Return a verdict for each rule and for each entry point without one, by name.
 
-    ``distributions`` is what is installed (name to version); ``tampered`` what the closed world
-    refused, with its reason. The order of ``entries`` makes no difference.
+    The order of the scene's entries makes no difference.
     """
     taken = {rule.name for rule in allowlist.plugin}
-    verdicts = [
-        one
-        for rule in allowlist.plugin
-        for one in judge_rule(rule, entries, distributions, tampered)
-    ]
+    verdicts = [one for rule in allowlist.plugin for one in judge_rule(rule, scene)]
     verdicts += [
         Verdict(entry.name, "refused", not_listed(entry), None, entry)
-        for entry in entries
+        for entry in scene.entries
         if entry.name not in taken
+    ]
+    verdicts += [
+        Verdict(entry.name, "refused", NOT_LOCKED, None, entry) for entry in scene.unlocked
     ]
     return tuple(sorted(verdicts, key=lambda one: (one.name, one.rule is None, str(one.entry))))
 
 
-def judge_rule(
-    rule: Rule,
-    entries: Sequence[Entry],
-    distributions: Mapping[str, str],
-    tampered: Mapping[str, str],
-) -> list[Verdict]:
+def judge_rule(rule: Rule, scene: Scene) -> list[Verdict]:
     """Return the verdict on a rule, and on strangers that offer its entry point."""
-    own, strangers = claimants(rule, entries)
-    *_, last = checks(rule, own, strangers, distributions, tampered)
+    own, strangers = claimants(rule, scene.entries)
+    *_, last = checks(rule, own, strangers, scene)
     state = last.state if last.fault else None
     verdict = Verdict(rule.id, state, last.fault, rule, own[0] if own else None)
     impostor = f"the allowlist gives entry point {rule.name!r} to {rule.distribution}"
@@ -115,23 +117,22 @@ def checks(
     rule: Rule,
     own: Sequence[Entry],
     strangers: Sequence[Entry],
-    distributions: Mapping[str, str],
-    tampered: Mapping[str, str],
+    scene: Scene,
 ) -> Iterator[Check]:
     """Yield one check after the other; a failed one is the last."""
     off = None if rule.enabled else "switched off in the allowlist (enabled = false)"
     yield Check("switched on", "disabled", off)
     if off:
         return
-    yield Check("files as locked", "tampered", tampered.get(rule.distribution))
-    if rule.distribution in tampered:
+    yield Check("files as locked", "tampered", scene.tampered.get(rule.id))
+    if rule.id in scene.tampered:
         return
     claimed = contested(rule, own, strangers)
     yield Check("one owner of the entry point", "refused", claimed)
     if claimed:
         return
     if not own:
-        state, reason = absent(rule, strangers, distributions)
+        state, reason = absent(rule, strangers, scene)
         yield Check("installed", state, reason)
         return
     yield Check("installed", "missing", None)
@@ -187,21 +188,20 @@ def shadowing(rule: Rule, own: Sequence[Entry]) -> str | None:
     return None
 
 
-def absent(
-    rule: Rule, strangers: Sequence[Entry], distributions: Mapping[str, str]
-) -> tuple[PluginState, str]:
+def absent(rule: Rule, strangers: Sequence[Entry], scene: Scene) -> tuple[PluginState, str]:
     """Return why the entry point of the rule's own distribution is not there."""
     if strangers:
         return "refused", (
             f"entry point {rule.name!r} is offered by {strangers[0].owner}, the allowlist gives it"
             f" to {rule.distribution}"
         )
-    if rule.distribution in distributions:
-        version = distributions[rule.distribution]
+    if rule.distribution in scene.distributions:
+        version = scene.distributions[rule.distribution]
         return "missing", (
-            f"{rule.distribution} {version} is installed and offers no entry point {rule.name!r}"
+            f"{rule.distribution} {version} is {scene.known} and offers no entry point"
+            f" {rule.name!r}"
         )
-    return "missing", f"{rule.distribution} is not installed"
+    return "missing", f"{rule.distribution} is not {scene.known}{scene.advice}"
 
 
 def not_listed(entry: Entry) -> str:

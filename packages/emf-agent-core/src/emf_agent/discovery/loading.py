@@ -8,25 +8,40 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from emf_agent.allowlist import Allowlist, parse_allowlist
-from emf_agent.discovery.installed import installed_entries, installed_owners
-from emf_agent.discovery.judgement import Verdict, judge
+from emf_agent.discovery.installed import Entry, Owner, installed_entries, installed_owners
+from emf_agent.discovery.judgement import Scene, Verdict, judge
 from emf_agent.discovery.offer import NotForThisNodeError, Offer, OfferError, offer_of
 from emf_agent.errors import ConfigurationError
 from emf_agent.gate.ownership import read_trusted, trusted_owners
 from emf_agent.gate.refusal import GateError
-from emf_agent.plugin import NodeFacts
+from emf_agent.gate.world import closed_world
+from emf_agent.plugin import ENTRY_POINT_GROUP, NodeFacts
 from emf_agent.registry import RegisteredAction, Registry
 from emf_agent.settings import Settings
 from emf_agent.wire import PluginReport
 
-__all__ = ["discover", "load_plugins", "read_allowlist", "survey"]
+__all__ = [
+    "discover",
+    "load_plugins",
+    "look_around",
+    "read_allowlist",
+    "running_mode",
+    "survey",
+]
 
 logger = logging.getLogger(__name__)
 
 ALLOWLIST_BYTES = 1024 * 1024
+POLICY = "plugin-policy"
+"""Stands in the list of plugins in safe mode."""
+WRONG_START = {
+    True: 'mode is "enforce", and this process was not started through the boot archive: start it'
+    ' by the shipped unit, or set mode = "allowlist" for development',
+    False: 'mode is not "enforce", and the shipped unit runs nothing else: set mode = "enforce"',
+}
 
 
 @dataclass(frozen=True)
@@ -58,21 +73,47 @@ def read_allowlist(path: Path) -> Allowlist:
     return parse_allowlist(text, str(path))
 
 
-def verdicts(
-    allowlist: Allowlist, path: Sequence[str] | None, tampered: Mapping[str, str]
-) -> tuple[Verdict, ...]:
-    """Return the verdict on everything that is listed or installed."""
-    owners = {owner.distribution: owner.version for owner, _ in installed_owners(path)}
-    return judge(allowlist, installed_entries(path), owners, tampered)
+def look_around(path: Sequence[str] | None = None) -> Scene:
+    """Return what there is to judge, from metadata or, in the closed world, from the lock.
+
+    ``path`` holds the folders to look in, ``sys.path`` where it is left out.
+    """
+    world = closed_world()
+    if world is None:
+        owners = {owner.distribution: owner.version for owner, _ in installed_owners(path)}
+        return Scene(installed_entries(path), owners)
+    locked = world.lock.distributions.values()
+    places = {f"{one.site}/{one.dist_info}" for one in locked}
+    return Scene(
+        entries=tuple(
+            Entry(name, value, Owner(one.name, one.name, one.version, one.path(one.dist_info)))
+            for one in locked
+            for group, name, value in one.entry_points
+            if group == ENTRY_POINT_GROUP
+        ),
+        distributions={one.name: one.version for one in locked},
+        tampered=world.plugins,
+        unlocked=tuple(
+            entry
+            for entry in installed_entries(world.sites())
+            if entry.owner.location not in places and entry.owner.distribution not in world.refused
+        ),
+        known="in the lock",
+        advice="; run `emf-agent plugin lock`",
+    )
 
 
-def survey(
-    allowlist: Allowlist,
-    path: Sequence[str] | None = None,
-    tampered: Mapping[str, str] | None = None,
-) -> tuple[PluginReport, ...]:
-    """Return what would be loaded and what not, from metadata alone: nothing is imported."""
-    return tuple(one.report() for one in verdicts(allowlist, path, tampered or {}))
+def survey(allowlist: Allowlist, path: Sequence[str] | None = None) -> tuple[PluginReport, ...]:
+    """Return what would be loaded and what not: nothing is imported."""
+    return tuple(one.report() for one in judge(allowlist, look_around(path)))
+
+
+def running_mode() -> Literal["enforce", "allowlist", "safe"]:
+    """Return how plugins are gated in this process; ``safe``: none may be loaded."""
+    world = closed_world()
+    if world is None:
+        return "allowlist"
+    return "enforce" if world.safe_mode is None else "safe"
 
 
 def load_plugins(
@@ -80,12 +121,25 @@ def load_plugins(
 ) -> Registry:
     """Return the registry of the agent; every refusal is logged with its reason.
 
+    In safe mode, where the closed world holds and its policy or lock cannot be trusted, the
+    registry has no plugin and the reason.
+
     Raises:
-        ConfigurationError: the allowlist is not to be trusted or wrong, a required plugin is not
-            loaded, or a plugin's own table is wrong.
+        ConfigurationError: the allowlist is not to be trusted or wrong, the process was not started
+            in its mode, a required plugin is not loaded, or a plugin's own table is wrong.
 
     """
-    allowlist = read_allowlist(settings.paths.allowlist)
+    world = closed_world()
+    if world is not None and world.safe_mode is not None:
+        return safe_mode(world.safe_mode)
+    try:
+        allowlist = read_allowlist(settings.paths.allowlist)
+    except ConfigurationError as error:
+        if world is None:
+            raise
+        return safe_mode("; ".join(error.faults))
+    if allowlist.enforced != (world is not None):
+        raise ConfigurationError([f"{settings.paths.allowlist}: {WRONG_START[allowlist.enforced]}"])
     registry = discover(settings, allowlist, node, path=path)
     required = {rule.id for rule in allowlist.plugin if rule.required}
     faults = []
@@ -108,6 +162,18 @@ def load_plugins(
     return registry
 
 
+def safe_mode(reason: str) -> Registry:
+    """Return a registry without plugins, which says why; the agent stays reachable."""
+    logger.error("safe mode, no plugin is loaded: %s", reason)
+    return Registry(
+        plugins=(
+            PluginReport(
+                name=POLICY, distribution=None, version=None, state="refused", reason=reason
+            ),
+        )
+    )
+
+
 def is_ruled(report: PluginReport, allowlist: Allowlist) -> bool:
     """Tell whether a report is about a rule's own distribution, not about an impostor."""
     rule = allowlist.rule(report.name)
@@ -120,13 +186,11 @@ def discover(
     node: NodeFacts,
     *,
     path: Sequence[str] | None = None,
-    tampered: Mapping[str, str] | None = None,
 ) -> Registry:
     """Import what may be imported and return everything as one value.
 
-    ``path`` is where metadata is looked for (default ``sys.path``); ``tampered`` are the
-    distributions that the closed world refused. Exceptions of a plugin, ``SystemExit`` among them,
-    make it ``failed``.
+    ``path`` is where metadata is looked for (default ``sys.path``). Exceptions of a plugin,
+    ``SystemExit`` among them, make it ``failed``.
 
     Raises:
         ConfigurationError: tables ``[plugin."NAME"]`` that are wrong, all faults at once.
@@ -134,7 +198,7 @@ def discover(
     """
     faults = stray_tables(settings, allowlist)
     candidates = []
-    for verdict in verdicts(allowlist, path, tampered or {}):
+    for verdict in judge(allowlist, look_around(path)):
         if verdict.state is not None or verdict.rule is None:
             candidates.append(Candidate(verdict, verdict.report()))
             continue

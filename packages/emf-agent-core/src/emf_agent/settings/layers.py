@@ -38,8 +38,6 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "AUTHORITY_CRT_PATH": ("tls", "authority"),
 }
 """Names of the ancestor, which mean the same; the newer one of two wins."""
-LOCAL_ONLY = frozenset({"policy", "plugin", "tls"})
-"""Tables that the environment cannot change in mode ``enforce``."""
 FILE_BYTES = 1024 * 1024
 
 
@@ -100,7 +98,7 @@ def file_layer(path: Path) -> Layer:
 
 
 def environment_layer(
-    environment: Mapping[str, str], wants_text: Callable[[tuple[str, ...]], bool], *, enforced: bool
+    environment: Mapping[str, str], wants_text: Callable[[tuple[str, ...]], bool]
 ) -> list[Layer]:
     """Return a layer for each variable that sets something, the ancestor's names first.
 
@@ -120,7 +118,6 @@ def environment_layer(
             nested(path, environment[name] if wants_text(path) else value_of(environment[name])),
         )
         for name, path in paths
-        if not (enforced and path[0] in LOCAL_ONLY)
     ]
 
 

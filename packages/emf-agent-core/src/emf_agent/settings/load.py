@@ -27,12 +27,11 @@ def load_settings(
     overrides: Mapping[str, Any] | None = None,
     *,
     environment: Mapping[str, str] | None = None,
-    enforced: bool = False,
 ) -> Settings:
     """Return the settings; ``config`` and ``state_dir`` are the flags of these names.
 
     ``overrides`` holds flags by dotted key (``{"log.level": "debug"}``); ``None`` values are unset
-    flags. ``enforced`` keeps the environment away from policy, plugins' tables and identity.
+    flags.
 
     Raises:
         ConfigurationError: with every fault found.
@@ -49,7 +48,7 @@ def load_settings(
         except ConfigurationError as error:
             faults.extend(error.faults)
     environment = os.environ if environment is None else environment
-    layers += environment_layer(environment, wants_text, enforced=enforced)
+    layers += environment_layer(environment, wants_text)
     layers += [
         Layer("command line", nested(tuple(key.split(".")), as_written(value)))
         for key, value in (overrides or {}).items()

@@ -135,7 +135,9 @@ async def _read_whole(
     stop = Event()
     parse = _parse_lctl if argv[0] == "lctl" else _parse_lnet
     try:
-        parts[name] = await _in_thread(reading.cost, partial(parse, chunks, losses, stop))
+        parts[name] = await _in_thread(
+            reading.cost, partial(parse, chunks, losses, stop), abandon=True
+        )
     finally:
         stop.set()
     reading.cost.bytes += taken
@@ -198,14 +200,17 @@ def _parse_lnet(chunks: list[bytes], losses: Losses, _stop: Event) -> list[Recor
     return list(read_lnet(b"".join(chunks), losses))
 
 
-async def _in_thread(cost: Cost, call: Callable[[], T]) -> T:
-    def timed() -> T:
-        began = time.thread_time()
-        try:
-            return call()
-        finally:
-            cost.cpu_seconds += time.thread_time() - began
+async def _in_thread(cost: Cost, call: Callable[[], T], *, abandon: bool = False) -> T:
+    """Run a call in a worker thread and add its CPU time to the cost.
 
-    # Abandoned when cancelled: a dump's reader looks at its stop event at each entry, a chunk of
-    # jobs is done in milliseconds.
-    return await anyio.to_thread.run_sync(timed, abandon_on_cancel=True)
+    ``abandon`` leaves the thread behind when cancelled: for calls that look at a stop event. The
+    others are done in milliseconds, and what they work on may be closed right after.
+    """
+
+    def timed() -> tuple[T, float]:
+        began = time.thread_time()
+        return call(), time.thread_time() - began
+
+    result, seconds = await anyio.to_thread.run_sync(timed, abandon_on_cancel=abandon)
+    cost.cpu_seconds += seconds
+    return result

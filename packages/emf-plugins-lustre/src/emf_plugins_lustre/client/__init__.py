@@ -1,0 +1,1 @@
+"""Client mounts and their lines in fstab."""

@@ -1,0 +1,1 @@
+"""Hot pools: configuration of lamigo and lpurge."""

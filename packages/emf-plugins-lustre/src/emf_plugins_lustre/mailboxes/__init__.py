@@ -1,0 +1,1 @@
+"""The way of lines to the mailboxes and reports of the manager."""

@@ -1,0 +1,1 @@
+"""The post office: local programs write lines, the manager gets them."""

@@ -1,0 +1,1 @@
+"""Server targets: ``lctl`` under a policy, and ldev.conf."""
