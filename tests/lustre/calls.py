@@ -6,8 +6,6 @@ import inspect
 from collections.abc import Sequence
 from typing import Any
 
-from pydantic import JsonValue
-
 from emf_agent.plugin import Action, ActionContext, Progress
 
 __all__ = ["ActionDesk"]
@@ -20,7 +18,7 @@ class ActionDesk:
         self._actions = {one.name: one for one in actions}
         self.reports: list[Progress] = []
 
-    async def call(self, name: str, args: JsonValue, *, dry_run: bool = False) -> JsonValue:
+    async def call(self, name: str, args: Any, *, dry_run: bool = False) -> Any:
         """Return what the manager would get as Ok; raise what it would get as Err."""
         one = self._actions[name]
         assert not dry_run or one.dry_run

@@ -55,7 +55,7 @@ async def test_a_dry_run_says_the_command_and_runs_nothing(
     assert said == "would run: lctl snapshot_create --fsname fs1 --name s1 --barrier off"
     for name in ("snapshot_mount", "snapshot_unmount"):
         said = await desk.call(name, ONE, dry_run=True)
-        assert said.startswith("would run: lctl snapshot_")  # type: ignore[union-attr]
+        assert said.startswith("would run: lctl snapshot_")
     assert simulated_node.calls() == []
 
 
