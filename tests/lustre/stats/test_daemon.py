@@ -134,6 +134,7 @@ async def test_exit_status_of_lctl_means_nothing(node: ShellNode) -> None:
     assert await stats(node, expect=["oss"]).start_session()
 
 
+@pytest.mark.slow  # two seconds of real time: the programs must have them on a loaded machine
 async def test_an_lctl_that_is_late_is_read_as_far_as_it_came(node: ShellNode) -> None:
     node.hangs("get_param")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 
 import pytest
 
@@ -186,6 +187,23 @@ def test_a_dump_beyond_the_window_is_whole_and_has_no_series_twice() -> None:
     assert len(lines) == len(series) == 18_000
     assert (jobs.jobs, jobs.duplicates) == (9000, 9000)
     assert text.count("# TYPE") == 1
+
+
+@pytest.mark.slow  # tracing every allocation of 15,000 jobs takes two seconds
+def test_the_text_of_many_jobs_is_not_held_in_memory() -> None:
+    def peak(count: int) -> int:
+        pieces = [big_dump(count)[at : at + 65_536] for at in range(0, count * 170, 65_536)]
+        with compat_jobs() as jobs:
+            tracemalloc.start()
+            try:
+                jobs.add(iter_jobs(pieces, Losses()))
+                assert sum(len(piece) for piece in jobs.text()) > count * 150
+                return tracemalloc.get_traced_memory()[1]
+            finally:
+                tracemalloc.stop()
+
+    # 9000 more jobs are 1.8 MB more text; what grows is one number for each job, up to a limit.
+    assert peak(12_000) < peak(3_000) + 1_200_000
 
 
 def test_native_jobs_have_latencies_sizes_and_times() -> None:
