@@ -11,6 +11,7 @@ import asyncio
 import contextvars
 import logging
 import ssl
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -23,9 +24,13 @@ __all__ = ["SecuredConnection", "ServerContext", "cut_read_buffers", "explain_ha
 logger = logging.getLogger(__name__)
 
 HANDSHAKE_S = 20.0
+SHUTDOWN_S = 1.0
+"""How long a peer has to say goodbye; a dead one must not hold up the end."""
+TIMEOUTS: dict[str, Any] = {"ssl_handshake_timeout": HANDSHAKE_S} | (
+    {"ssl_shutdown_timeout": SHUTDOWN_S} if sys.version_info >= (3, 11) else {}
+)
 FIRST_REQUEST_S = 30.0
 """A connection that asks for nothing is closed after this."""
-MAX_EARLY = 64 * 1024
 READ_BUFFER = 16 * 1024
 """A TLS record. asyncio keeps a buffer of 256 KiB for each connection, 3 GiB for 10,000 agents."""
 
@@ -109,11 +114,14 @@ class SecuredConnection(asyncio.Protocol):
         self._lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin the handshake; nothing is read before it."""
-        accepted_transport = cast(asyncio.Transport, transport)
-        accepted_transport.pause_reading()
+        """Begin the handshake.
+
+        Reading is not paused here: the task's first step comes before the loop reads anything, and
+        ``start_tls`` pauses by itself (under Python 3.10 a pause here would be forgotten).
+        """
         # uvicorn's own set of tasks owns it, and is waited for and cancelled at the end.
-        task = asyncio.get_running_loop().create_task(self._secure(accepted_transport))
+        secure = self._secure(cast(asyncio.Transport, transport))
+        task = asyncio.get_running_loop().create_task(secure)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -131,7 +139,7 @@ class SecuredConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         try:
             transport = await loop.start_tls(
-                plain, self, self._context, server_side=True, ssl_handshake_timeout=HANDSHAKE_S
+                plain, self, self._context, server_side=True, **TIMEOUTS
             )
         except (OSError, asyncio.TimeoutError) as error:
             explain = explain_handshake(error)
