@@ -1,0 +1,179 @@
+"""Daemon ``device``: the tree of block devices, the mounts, and the file systems of an MGS."""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+import anyio
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from emf_agent.command import run
+from emf_agent.errors import CommandError
+from emf_agent.plugin import Daemon, DaemonFault
+from emf_plugins_host.devices.block import BlockDevice, FileSystemFacts, block_devices
+from emf_plugins_host.devices.changes import DeviceEvents, watch_devices, watch_mounts
+from emf_plugins_host.devices.mgs import mgs_file_systems
+from emf_plugins_host.devices.tree import MountRow, device_tree, mount_row
+from emf_plugins_host.devices.zfs import pools
+from emf_plugins_host.mountinfo import Mount, mounts, swaps
+from emf_plugins_host.netlink import uevent_socket
+from emf_plugins_host.netlink_messages import NetlinkError
+from emf_plugins_host.probe import Answer, Failed, Probe, Stuck, Threads
+
+__all__ = ["Device", "DevicePayload", "DevicesSettings", "Scanner"]
+
+logger = logging.getLogger(__name__)
+
+SCAN_WITHIN_S = 0.8
+OUTPUT_BYTES = 2 * 1024 * 1024
+
+Scan = tuple[list[BlockDevice], list[Mount]]
+DevicePayload = tuple[tuple[JsonValue, list[MountRow]], list[str]]
+
+
+class DevicesSettings(BaseModel):
+    """The table ``[plugin."host.devices"]``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    include_loop: bool = False
+    """Show loop devices, too: for test clusters whose disks are files."""
+
+
+class Scanner:
+    """Reads devices and mounts; lives longer than a session, since a hung read does."""
+
+    def __init__(self, settings: DevicesSettings | None = None, root: Path = Path("/")) -> None:
+        self._root = root
+        loops = (settings or DevicesSettings()).include_loop
+        self._probe: Probe[Scan] = Probe(partial(read_all, root, loops=loops), Threads())
+
+    @property
+    def has_udev(self) -> bool:
+        """Tell whether udev's database is there."""
+        return (self._root / "run/udev/data").is_dir()
+
+    async def scan(self) -> Scan:
+        """Return what is there now.
+
+        Raises:
+            DaemonFault: a device or the mount table does not answer.
+
+        """
+        match await self._probe.within(SCAN_WITHIN_S):
+            case Answer(value):
+                return value
+            case Failed(why):
+                raise DaemonFault(f"the devices cannot be read: {why}")
+            case Stuck(since):
+                raise DaemonFault(
+                    f"reading the devices is stuck since {since.isoformat(timespec='seconds')}"
+                )
+            case _:
+                raise DaemonFault("reading the devices is stuck")
+
+
+def read_all(root: Path, *, loops: bool) -> Scan:
+    """Read devices and mounts, in a thread."""
+    table = (root / "proc/self/mountinfo").read_text(errors="replace")
+    swap_file = root / "proc/swaps"
+    swap = swap_file.read_text(errors="replace") if swap_file.exists() else ""
+    return block_devices(root, loops=loops), [*mounts(table), *swaps(swap)]
+
+
+class Device(Daemon):
+    """Block devices as a tree, with multipath, md, LVM, ZFS and mounts; told when one changes."""
+
+    name: ClassVar[str] = "device"
+
+    def __init__(
+        self, scanner: Scanner | None = None, *, events: DeviceEvents = uevent_socket
+    ) -> None:
+        self._scanner = scanner or Scanner()
+        self._events = events
+        self._changed = True
+        self._deaf = False
+        self._known: tuple[JsonValue, list[MountRow]] | None = None
+
+    async def update_session(self) -> DevicePayload:
+        """Return the tree; devices are read only if something changed since.
+
+        Raises:
+            DaemonFault: a device does not answer.
+
+        """
+        names = await mgs_file_systems()
+        if self._known is None or self._changed or self._deaf:
+            self._changed = False
+            try:
+                self._known = await self._look()
+            except DaemonFault:
+                self._changed = True
+                raise
+        return self._known, names
+
+    async def _look(self) -> tuple[JsonValue, list[MountRow]]:
+        devices, mounted = await self._scanner.scan()
+        if not self._scanner.has_udev:
+            devices = with_file_systems(devices, await lsblk())
+        tree = device_tree(devices, mounted, await pools())
+        return tree, [mount_row(mount) for mount in mounted]
+
+    async def watch_session(self) -> None:
+        """Hear of changes for as long as the session lives."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch_mounts, self._note_change)
+            try:
+                await watch_devices(self._note_change, self._events)
+            except NetlinkError as error:
+                logger.warning("devices are read at every update: %s", error)
+                self._deaf = True
+
+    def _note_change(self) -> None:
+        self._changed = True
+        self.context.wake()
+
+
+async def lsblk() -> dict[str, FileSystemFacts]:
+    """Return what is written on the devices, where no udev says so; lsblk(8) looks itself."""
+    try:
+        completed = await run(
+            ["lsblk", "--json", "--list", "--output", "KNAME,FSTYPE,UUID,LABEL"],
+            output_limit_bytes=OUTPUT_BYTES,
+            grace_s=0,
+        )
+        return parse_lsblk(completed.stdout.text)
+    except CommandError as error:
+        logger.info("lsblk does not say what is on the devices: %s", error)
+        return {}
+
+
+def parse_lsblk(text: str) -> dict[str, FileSystemFacts]:
+    """Return what is written on each device, by the kernel's name; rows that do not fit are out."""
+    try:
+        document = json.loads(text)
+    except ValueError:
+        return {}
+    rows = document.get("blockdevices") if isinstance(document, dict) else None
+    return {
+        str(row["kname"]): FileSystemFacts(row.get("fstype"), row.get("uuid"), row.get("label"))
+        for row in (rows if isinstance(rows, list) else [])
+        if isinstance(row, dict) and "kname" in row
+    }
+
+
+def with_file_systems(
+    devices: list[BlockDevice], facts: dict[str, FileSystemFacts]
+) -> list[BlockDevice]:
+    """Return the devices with what is written on them."""
+    return [
+        replace(one, file_system=facts[one.name])
+        if one.name in facts and one.file_system.type is None
+        else one
+        for one in devices
+    ]
