@@ -9,7 +9,9 @@ import sqlite3
 import ssl
 import subprocess
 import sys
+import urllib.error
 import urllib.request
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +43,7 @@ class Terminal:
         return json.loads(self(*words, "--json").stdout)
 
     def sql(self, statement: str) -> list[Any]:
-        with sqlite3.connect(self.data_dir / "manager.db") as database:
+        with closing(sqlite3.connect(self.data_dir / "manager.db")) as database, database:
             return database.execute(statement).fetchall()
 
 

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 import textwrap
+from contextlib import closing
 from pathlib import Path
 
 import anyio
@@ -197,7 +198,7 @@ async def test_an_older_database_is_migrated_when_it_is_opened(
 ) -> None:
     async with open_store(sqlite_url(path)) as store:
         await store.record(Changes(nodes=(Node("oss1"),)))
-    with sqlite3.connect(path) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = 'before'")
     later = path.parent / "migrations"
     (later / "versions").mkdir(parents=True)
@@ -227,7 +228,7 @@ ADDS_A_TABLE = "op.create_table('racks', sa.Column('name', sa.Text, primary_key=
 async def test_a_database_of_a_newer_version_is_left_alone(path: Path) -> None:
     async with open_store(sqlite_url(path)):
         pass
-    with sqlite3.connect(path) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(StoreError, match=r"schema 9999.*newer"):
         async with open_store(sqlite_url(path)):
@@ -235,7 +236,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(path: Path) -> None:
 
 
 async def test_a_database_that_is_not_ours_is_left_alone(path: Path) -> None:
-    with sqlite3.connect(path) as raw:
+    with closing(sqlite3.connect(path)) as raw, raw:
         raw.execute("CREATE TABLE songs (title)")
     with pytest.raises(StoreError, match=r"songs.*not an emf-manager's"):
         async with open_store(sqlite_url(path)):
