@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from emf_agent.cli import plugin_lock
 from emf_agent.cli.options import json_option, node_options
 from emf_agent.discovery import (
     discover,
@@ -28,6 +29,14 @@ __all__ = ["command"]
 @click.group("plugin")
 def command() -> None:
     """List plugins and say why each runs or does not."""
+
+
+command.add_command(plugin_lock.lock)
+command.add_command(plugin_lock.diff)
+command.add_command(plugin_lock.verify)
+command.add_command(plugin_lock.sign_lock)
+command.add_command(plugin_lock.boot)
+command.add_command(plugin_lock.check)
 
 
 @command.command("list")

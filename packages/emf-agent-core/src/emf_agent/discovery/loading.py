@@ -76,10 +76,10 @@ def read_allowlist(path: Path) -> Allowlist:
 def look_around(path: Sequence[str] | None = None) -> Scene:
     """Return what there is to judge, from metadata or, in the closed world, from the lock.
 
-    ``path`` holds the folders to look in, ``sys.path`` where it is left out.
+    ``path`` holds folders to look in, whatever the lock says; ``sys.path`` where it is left out.
     """
     world = closed_world()
-    if world is None:
+    if world is None or path is not None:
         owners = {owner.distribution: owner.version for owner, _ in installed_owners(path)}
         return Scene(installed_entries(path), owners)
     locked = world.lock.distributions.values()

@@ -15,12 +15,9 @@ MAIN = '''\
 
 import sys
 
-archive = sys.path[0]
-import zipimport
-
 from emf_agent.gate import boot
 
-boot.main(archive, zipimport.zipimporter(archive).get_data("core.lock"))
+boot.main(sys.path[0], __loader__.get_data("core.lock"))
 '''
 EPOCH = (1980, 1, 1, 0, 0, 0)
 

@@ -74,6 +74,7 @@ class Places:
 def main(archive: str, core_lock: bytes) -> None:
     """Check everything, close the world, and run the program."""
     os.umask(0o077)
+    sys.path.remove(archive)
     try:
         world = examine(archive, core_lock, Places.of(sys.argv[1:]))
     except GateError as error:
@@ -207,7 +208,6 @@ def enter(
     for name in [one for one in os.environ if is_dropped(one)]:
         del os.environ[name]
     sys.path[:] = [one for one in sys.path if is_standard(one, standard) or one.endswith(".zip")]
-    sys.path[:] = [one for one in sys.path if one != archive]
     sys.path_importer_cache.clear()
     finder = WorldFinder(world, CodeCache(cache))
     built_in = [one for one in sys.meta_path if getattr(one, "__name__", "") in BUILT_IN]
