@@ -1,0 +1,1 @@
+"""What the benchmark of the agent is made of; ``benchmarks/agent.py`` is the program."""
