@@ -206,7 +206,7 @@ def test_the_schema_names_types_defaults_order_and_secrets() -> None:
 
 def test_the_docstring_is_the_help() -> None:
     assert change.summary == "Change an OST."
-    assert "More about it." in change.description
+    assert change.description == "More about it."
 
 
 def test_names_that_are_no_parameter_are_found_for_people() -> None:

@@ -73,8 +73,8 @@ class Action(Generic[P, R]):
 
     @property
     def description(self) -> str:
-        """Return the function's docstring."""
-        return inspect.getdoc(self.function) or ""
+        """Return what the function's docstring says after its first line."""
+        return (inspect.getdoc(self.function) or "").partition("\n")[2].strip()
 
     @property
     def is_async(self) -> bool:
