@@ -21,6 +21,7 @@ from click.testing import CliRunner, Result
 from emf_agent.wire import EnrolmentToken
 from emf_manager.cli import program
 from emf_manager.records import hash_secret
+from emf_manager.server.data_dir import only_server
 
 
 @pytest.fixture
@@ -179,6 +180,91 @@ def test_what_admins_do_is_audited_and_tampering_shows(run: Terminal) -> None:
     assert run("audit", "verify").stdout == "4 lines, unbroken\n"
     run.sql("UPDATE audit SET actor = 'admin:nobody' WHERE sequence = 2")
     assert "line 2" in run("audit", "verify", code=1).stderr
+
+
+# Backups
+
+
+def test_a_backup_brings_back_what_was_there_with_a_higher_epoch(
+    run: Terminal, tmp_path: Path
+) -> None:
+    run("user", "create", "maria", "--role", "viewer")
+    run("backup", str(tmp_path / "backup.db"))
+    run("user", "create", "jo", "--role", "viewer")
+
+    result = run("restore", str(tmp_path / "backup.db"))
+
+    assert [user["name"] for user in run.json("user", "list")] == ["maria"]
+    assert run.sql("SELECT value FROM counters WHERE name = 'epoch'") == [(2,)]
+    assert "manager.db.replaced" in result.stderr
+    run("restore", str(tmp_path / "backup.db"))
+    assert run.sql("SELECT value FROM counters WHERE name = 'epoch'") == [(3,)]
+    assert run("audit", "verify").stdout.endswith("unbroken\n")
+
+
+def test_a_backup_is_private_and_has_no_key(run: Terminal, tmp_path: Path) -> None:
+    run("ca", "show")
+    run("backup", str(tmp_path / "backup.db"))
+    assert (tmp_path / "backup.db").stat().st_mode & 0o777 == 0o600
+    assert b"PRIVATE KEY" not in (tmp_path / "backup.db").read_bytes()
+
+
+def test_a_backup_overwrites_nothing(run: Terminal, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_text("mine")
+    assert "there already" in run("backup", str(tmp_path / "mine"), code=1).stderr
+    assert "cannot be written" in run("backup", str(tmp_path / "no" / "b"), code=1).stderr
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("content", [None, b"", b"nonsense, and long enough to be read as a page"])
+def test_what_is_no_backup_is_not_restored(
+    run: Terminal, tmp_path: Path, content: bytes | None
+) -> None:
+    run("user", "create", "maria", "--role", "viewer")
+    if content is not None:
+        (tmp_path / "file").write_bytes(content)
+    refused = run("restore", str(tmp_path / "file"), code=1)
+    assert "is not a backup of an emf-manager" in refused.stderr
+    assert [user["name"] for user in run.json("user", "list")] == ["maria"]
+    assert not (run.data_dir / "manager.db.replaced").exists()
+
+
+def test_a_damaged_database_gives_way_to_its_backup(run: Terminal, tmp_path: Path) -> None:
+    run("user", "create", "maria", "--role", "viewer")
+    run("backup", str(tmp_path / "backup.db"))
+    (run.data_dir / "manager.db").write_bytes(b"x" * 10_000)
+    assert "not a database" in run("user", "list", code=1).stderr
+    run("restore", str(tmp_path / "backup.db"))
+    assert [user["name"] for user in run.json("user", "list")] == ["maria"]
+    assert (run.data_dir / "manager.db.replaced").read_bytes() == b"x" * 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may give files away")
+def test_what_root_does_leaves_everything_to_the_directorys_owner(
+    data_dir: Path, tmp_path: Path
+) -> None:
+    """Root's commands run in processes of their own, which takes longer than a second."""
+    data_dir.mkdir(mode=0o700)
+    os.chown(data_dir, 65534, 65534)
+    for place in (tmp_path, *tmp_path.parents[:2]):
+        place.chmod(0o755)
+    public = tmp_path / "public"
+    public.mkdir()
+    public.chmod(0o777)
+    backup = str(public / "backup.db")
+    for words in (["token", "create"], ["backup", backup], ["restore", backup]):
+        line = [sys.executable, "-c", "from emf_manager.cli import main; main()", *words]
+        subprocess.run([*line, "--data-dir", str(data_dir)], check=True, capture_output=True)
+    owners = {path.stat().st_uid for path in (data_dir, *data_dir.rglob("*"))}
+    assert owners == {65534}
+
+
+def test_nothing_is_restored_under_a_running_server(run: Terminal, tmp_path: Path) -> None:
+    run("backup", str(tmp_path / "backup.db"))
+    with only_server(run.data_dir):
+        refused = run("restore", str(tmp_path / "backup.db"), code=78)
+    assert f"another emf-manager serves it already (pid {os.getpid()})" in refused.stderr
 
 
 # The program

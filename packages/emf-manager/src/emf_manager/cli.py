@@ -9,18 +9,22 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import anyio
 import click
 
 from emf_agent.errors import EmfError
+from emf_manager.admin.backups import backup, restore
 from emf_manager.admin.nodes import audit, ca, node
 from emf_manager.admin.tokens import token
 from emf_manager.admin.users import user
 from emf_manager.admin.workbench import AdminGroup, on_data_dir
 from emf_manager.server.notify import notify
-from emf_manager.server.serve import Ready, serve
 from emf_manager.settings import DEFAULT_LISTEN, Listen, Settings
+
+if TYPE_CHECKING:
+    from emf_manager.server.serve import Ready
 
 __all__ = ["main", "program"]
 
@@ -89,6 +93,8 @@ def serve_command(
 
 async def until_signalled(settings: Settings, on_ready: functools.partial[None]) -> None:
     """Serve; the first signal ends it in order, a second one or four seconds at once."""
+    from emf_manager.server.serve import serve  # the whole manager, which other commands spare
+
     stop = anyio.Event()
     failed: list[EmfError] = []
 
@@ -124,8 +130,8 @@ def say_ready(ready: Ready, *, json_out: bool) -> None:
     notify(f"READY=1\nSTATUS=serving at {ready.url}", os.environ)
 
 
-for group in (audit, ca, node, token, user):
-    program.add_command(group)
+for command in (audit, backup, ca, node, restore, token, user):
+    program.add_command(command)
 
 
 def main() -> None:

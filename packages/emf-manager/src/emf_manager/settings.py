@@ -66,7 +66,12 @@ class Settings:
     @property
     def store_url(self) -> str:
         """Where the store is."""
-        return self.store or sqlite_url(self.data_dir / "manager.db")
+        return self.store or sqlite_url(self.database)
+
+    @property
+    def database(self) -> Path:
+        """The data directory's own database."""
+        return self.data_dir / "manager.db"
 
     @property
     def authority_dir(self) -> Path:

@@ -25,7 +25,7 @@ from emf_manager.settings import DEFAULT_DATA_DIR, Settings
 from emf_manager.store.interface import Store
 from emf_manager.store.sql import open_store
 
-__all__ = ["AdminGroup", "Workbench", "moment_text", "on_data_dir", "works"]
+__all__ = ["AdminGroup", "Workbench", "moment_text", "on_data_dir", "workbench", "works"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from emf_agent.errors import ConfigurationError
 
-__all__ = ["act_as_owner", "only_server", "prepare_data_dir"]
+__all__ = ["act_as_owner", "give_to_owner", "only_server", "prepare_data_dir"]
 
 
 def prepare_data_dir(path: Path) -> None:
@@ -43,6 +43,13 @@ def act_as_owner(path: Path) -> None:
         os.seteuid(owner.st_uid)
 
 
+def give_to_owner(path: Path) -> None:
+    """As root, give a file to the owner of its directory, so that the server can use it."""
+    owner = path.parent.stat()
+    if os.geteuid() == 0:
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
 @contextmanager
 def only_server(data_dir: Path) -> Generator[None, None, None]:
     """Hold the directory's lock; the kernel drops it when the process is gone, however it went.
@@ -51,8 +58,12 @@ def only_server(data_dir: Path) -> Generator[None, None, None]:
         ConfigurationError: another manager serves this directory.
 
     """
-    descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
+        descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigurationError([f"{data_dir}/lock: {error.strerror}"]) from error
+    try:
+        give_to_owner(data_dir / "lock")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

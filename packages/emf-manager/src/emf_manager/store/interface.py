@@ -273,11 +273,11 @@ class Store(Protocol):
         ...
 
     async def prune(self, *, before: float) -> int:
-        """Drop ended sessions, events, finished jobs and orphans older than this; count rows."""
+        """Drop what ended or happened before this, and what has expired by then; count rows."""
         ...
 
-    async def raise_epoch(self) -> int:
-        """Return a new epoch, above every earlier one: done once after a restore."""
+    async def raise_epoch(self, *, above: int = 0) -> int:
+        """Return a new epoch, above the last and above this one: done once after a restore."""
         ...
 
     # Nodes and their identity

@@ -180,8 +180,14 @@ class SqlStore:
     async def prune(self, *, before: float) -> int:
         return await self._writer.write(lambda c: _prune(c, before))
 
-    async def raise_epoch(self) -> int:
-        return await self._writer.write(lambda c: take_numbers(c, "epoch", 1) + 1)
+    async def raise_epoch(self, *, above: int = 0) -> int:
+        def raised(connection: Connection) -> int:
+            new = max(take_numbers(connection, "epoch", 1), above) + 1
+            mine = t.counters.c.name == "epoch"
+            connection.execute(update(t.counters).where(mine).values(value=new))
+            return new
+
+        return await self._writer.write(raised)
 
     # Nodes and their identity
 
@@ -376,6 +382,7 @@ def _load(connection: Connection) -> Loaded:
 def _prune(connection: Connection, before: float) -> int:
     finished = (t.jobs.c.open_targets == 0) & (t.jobs.c.created < before)
     old_jobs = select(t.jobs.c.id).where(finished)
+    still_named = select(t.certificates.c.grant_id).where(t.certificates.c.grant_id.is_not(None))
     doomed = (
         (t.sessions, t.sessions.c.ended < before),
         (t.events, t.events.c.at < before),
@@ -383,5 +390,6 @@ def _prune(connection: Connection, before: float) -> int:
         (t.jobs, finished),
         (t.orphans, t.orphans.c.outcome_at < before),
         (t.certificates, t.certificates.c.not_after < before),
+        (t.grants, (t.grants.c.expires < before) & t.grants.c.id.not_in(still_named)),
     )
     return sum(connection.execute(delete(table).where(which)).rowcount for table, which in doomed)
