@@ -11,7 +11,8 @@ from typing import Any
 import anyio
 import pytest
 
-from emf_agent.actions import ActionLimits, ActionRunner, Verdict
+from emf_agent.action_call import Verdict
+from emf_agent.actions import ActionLimits, ActionRunner
 from emf_agent.command import CommandStuckError, StuckProcess
 from emf_agent.errors import ActionError
 from emf_agent.plugin import Action, ActionContext, ActionFinished, ActionNotice, Secret, action
@@ -149,8 +150,9 @@ class Bench:
 class Forgetful(ActionRunner):
     """Dies before it writes an outcome down: what a killed process leaves behind."""
 
-    async def _record(self, action_id: str, verdict: Verdict, began: float | None) -> None:
+    async def _record(self, action_id: str, verdict: Verdict, began: float | None) -> bool:
         """Write nothing."""
+        return False
 
 
 @asynccontextmanager

@@ -1,14 +1,15 @@
 """Runs what the manager orders: each id at most once, under its deadline, with one honest outcome.
 
-An action outlives the session and the connection that brought it. Its three durable points are in
-the journal: accepted before it is confirmed, started before the effect, finished before it is sent
-(reliability, section 4).
+An action outlives the session and the connection that brought it, and a long one the agent itself.
+Its three durable points are in the journal: accepted before it is confirmed, started before the
+effect, finished before it is sent (reliability, section 4).
 """
 
 from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -17,36 +18,31 @@ from typing import Any
 
 import anyio
 import anyio.abc
-import anyio.to_thread
 from pydantic import JsonValue
 
-from emf_agent.command import CommandStuckError
-from emf_agent.errors import ActionError, JournalError
-from emf_agent.journal import Acceptance, Accepted, Journal, Outcome
-from emf_agent.plugin import (
-    ActionContext,
-    ActionFinished,
-    ActionNotice,
-    ArgumentsError,
-    Progress,
-)
+from emf_agent.action_call import RESULT_BYTES, ActionCall, Verdict
+from emf_agent.action_reports import Reports, outcome_of, recorded_result, refusal
+from emf_agent.detached import DetachedActions, Order
+from emf_agent.detached.program import own_environment
+from emf_agent.errors import JournalError
+from emf_agent.journal import Acceptance, Accepted, Journal, Known, Recovery
+from emf_agent.plugin import ActionContext, ActionFinished, ActionNotice, ArgumentsError
 from emf_agent.registry import RegisteredAction, Registry
 from emf_agent.wire import (
     ActionAccepted,
-    ActionProgress,
-    ActionReport,
     ActionResult,
     ActionStart,
     ActionStarted,
     CancelState,
     Err,
-    Ok,
     OutcomeKind,
 )
 
-__all__ = ["ActionLimits", "ActionRunner", "Reports", "Verdict", "result_of"]
+__all__ = ["ActionLimits", "ActionRunner"]
 
 logger = logging.getLogger(__name__)
+
+TIDY_EVERY_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -57,33 +53,7 @@ class ActionLimits:
     waiting: int = 1000
     """Accepted actions that have not ended; more are refused."""
     default_timeout_s: float = 600.0
-    result_bytes: int = 1024 * 1024
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """How an action ended, before it is written down."""
-
-    kind: OutcomeKind
-    result: Ok | Err
-    reason: str | None = None
-    truncated: bool = False
-
-
-class WorkerThread:
-    """The call of a plain function in a worker thread, which no cancellation can stop."""
-
-    def __init__(self, function: Callable[[], Any]) -> None:
-        self._function = function
-        self.alive = False
-
-    def __call__(self) -> Any:
-        """Run the function, in the thread."""
-        self.alive = True
-        try:
-            return self._function()
-        finally:
-            self.alive = False
+    result_bytes: int = RESULT_BYTES
 
 
 @dataclass
@@ -91,31 +61,25 @@ class Running:
     """An accepted action that has not ended."""
 
     id: str
-    registered: RegisteredAction
-    bound: Mapping[str, Any]
-    dry_run: bool
-    timeout_s: float
-    expires_at: float | None
-    requester: str | None
+    name: str
+    plugin: str
+    locks: tuple[str, ...] = ()
+    call: ActionCall | None = None
+    """How it is called in this process; None where it is in a unit already."""
+    args: JsonValue = None
+    bound: Mapping[str, Any] = field(default_factory=dict)
+    dry_run: bool = False
+    timeout_s: float = math.inf
+    expires_at: float | None = None
+    requester: str | None = None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     cancel_asked: bool = False
     started: bool = False
-    thread: WorkerThread | None = None
-
-
-class Reports:
-    """Where reports go: to the session of ``action_runner`` while there is one.
-
-    Only results matter for ever, and those are in the journal: what is said into the void is lost.
-    """
-
-    def __init__(self) -> None:
-        self.listener: Callable[[ActionReport], None] | None = None
-
-    def tell(self, report: ActionReport) -> None:
-        """Pass a report on, if anybody listens."""
-        if self.listener is not None:
-            self.listener(report)
+    detached: bool = False
+    """It runs, or is to run, in a unit of its own."""
+    in_unit: bool = False
+    stopped: Verdict | None = None
+    """What came of stopping its unit, where that is more than its end."""
 
 
 class ActionRunner:
@@ -129,12 +93,15 @@ class ActionRunner:
         *,
         wall_clock: Callable[[], float],
         permit: Callable[[str, JsonValue], str | None] = lambda _name, _args: None,
+        detached: DetachedActions | None = None,
     ) -> None:
         self._registry = registry
         self._journal = journal
         self._limits = limits
         self._wall_clock = wall_clock
         self._permit = permit
+        self._detached = detached
+        self._unrecovered: str | None = "the journal was not read yet"
         self._running: dict[str, Running] = {}
         self._ended = anyio.Event()
         self._ending: str | None = None
@@ -150,24 +117,61 @@ class ActionRunner:
         """Return how many actions have been accepted and have not ended."""
         return len(self._running)
 
+    @property
+    def fault(self) -> str | None:
+        """Return why this node takes no actions; None where it takes them."""
+        return self._journal.fault or self._unrecovered
+
     async def run(
         self, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
         """Recover what a crash left behind, then own the tasks of all actions."""
-        recovery = await self._journal.recover()
         async with anyio.create_task_group() as self._tasks:
             self._tasks.start_soon(self._acknowledge)
-            for acceptance in recovery.waiting:
-                await self._take_up(acceptance)
+            await self._recover()
             task_status.started()
-            await anyio.sleep_forever()
+            while True:
+                await anyio.sleep(TIDY_EVERY_S)
+                await self._tidy()
+
+    async def _recover(self) -> None:
+        """Go on where a former process ended; until that is possible, no action is taken."""
+        try:
+            recovery = await self._journal.recover()
+        except JournalError as error:
+            self._unrecovered = str(error)
+            logger.error("no actions are taken: %s", error)
+            return
+        self._unrecovered = None
+        await self._resume(recovery)
+
+    async def _resume(self, recovery: Recovery) -> None:
+        assert self._tasks is not None, "run() owns the tasks"
+        if self._detached is not None:
+            await self._detached.sweep([one.id for one in recovery.detached])
+        for acceptance in recovery.detached:
+            await self._follow(acceptance)
+        for acceptance in recovery.waiting:
+            await self._take_up(acceptance)
+
+    async def _tidy(self) -> None:
+        """Do now and then what may wait: recover, where that failed; collect garbage, when idle."""
+        if self._unrecovered is not None:
+            await self._recover()
+        elif not self._running:
+            try:
+                await self._journal.collect_garbage()
+            except JournalError as error:
+                logger.warning("the journal could not be tidied: %s", error)
 
     async def unacknowledged(self, limit: int) -> list[ActionResult]:
-        """Return the oldest results that no manager has acknowledged."""
-        return [
-            recorded_result(one.id, one.outcome)
-            for one in await self._journal.unacknowledged(limit)
-        ]
+        """Return the oldest results that no manager has acknowledged; none that cannot be read."""
+        try:
+            waiting = await self._journal.unacknowledged(limit)
+        except JournalError as error:
+            logger.warning("results cannot be read now: %s", error)
+            return []
+        return [recorded_result(one.id, one.outcome) for one in waiting]
 
     def acknowledged(self, action_id: str) -> None:
         """Take note that the manager has the result of an id on its disk."""
@@ -176,8 +180,16 @@ class ActionRunner:
 
     async def refuse_unreadable(self, action_id: str, why: str) -> None:
         """Answer an order that could not be read, unless its id means something here."""
-        if action_id not in self._running and await self._journal.outcome(action_id) is None:
-            self._tell_result(action_id, refusal(f"the order cannot be read: {why}"))
+        if action_id not in self._running and await self._known(action_id) is None:
+            self.reports.unrecorded(action_id, refusal(f"the order cannot be read: {why}"))
+
+    async def _known(self, action_id: str) -> Known | None:
+        """Return what is known of an id; nothing where the journal cannot be read."""
+        try:
+            return await self._journal.known(action_id)
+        except JournalError as error:
+            logger.warning("what is known of id=%s cannot be read: %s", action_id, error)
+            return None
 
     async def _acknowledge(self) -> None:
         """Mark stored results, in batches; one that cannot be marked is sent again some day."""
@@ -190,13 +202,33 @@ class ActionRunner:
             except JournalError:
                 logger.exception("%d acknowledgements could not be recorded", len(batch))
 
+    async def _follow(self, acceptance: Acceptance) -> None:
+        """Go on with an action that a former process had begun in a unit of its own."""
+        assert self._tasks is not None, "run() owns the tasks"
+        if self._detached is None:
+            why = "its unit cannot be asked for: this process has no units"
+            await self._record(acceptance.id, Verdict("unknown", Err(text=why), "unit-lost"), None)
+            return
+        registered = self._registry.actions.get(acceptance.action)
+        running = Running(
+            id=acceptance.id,
+            name=acceptance.action,
+            plugin="" if registered is None else registered.plugin,
+            locks=locks_of(registered, json.loads(acceptance.args_json)),
+            requester=acceptance.requester,
+            started=True,
+            detached=True,
+            in_unit=True,
+        )
+        self._running[running.id] = running
+        # Before anything else begins, it has its locks again.
+        await self._tasks.start(self._live, running)
+
     async def _take_up(self, acceptance: Acceptance) -> None:
         """Run an action that a former process had accepted but may not have had an effect."""
         if acceptance.redacted:
-            await self._finish_unrun(
-                acceptance.id,
-                refusal("its secret arguments were not kept over the agent's restart"),
-            )
+            why = "its secret arguments were not kept over the agent's restart"
+            await self._record(acceptance.id, refusal(why), None)
             return
         start = ActionStart(
             action=acceptance.action,
@@ -208,12 +240,15 @@ class ActionRunner:
         )
         judged = self._judge(start, acceptance.expires_at)
         if isinstance(judged, Verdict):
-            await self._finish_unrun(acceptance.id, judged)
+            await self._record(acceptance.id, judged, None)
         else:
             self._begin(judged)
 
     async def take(self, start: ActionStart) -> None:
         """Take an offer: journal it, confirm it, begin it. A known id is only answered again."""
+        if self._unrecovered is not None:
+            await self._refuse_unrecovered(start.id)
+            return
         expires_at = None
         if start.expires_in is not None:
             expires_at = self._wall_clock() + start.expires_in
@@ -222,19 +257,31 @@ class ActionRunner:
             accepted = await self._journal.accept(self._acceptance(start, expires_at))
         except JournalError as error:
             # Without a record it must not run; without a record it cannot be remembered either.
-            self._tell_result(start.id, refusal(f"the node's journal takes no record: {error}"))
+            why = f"the node's journal takes no record: {error}"
+            self.reports.unrecorded(start.id, refusal(why))
             return
         if not isinstance(accepted, Accepted):
-            if accepted.outcome is not None:
-                self.reports.tell(recorded_result(start.id, accepted.outcome))
-            else:
-                self.reports.tell(ActionAccepted(id=start.id))
+            self._answer_again(start.id, accepted)
+        elif isinstance(judged, Verdict):
+            await self._record(start.id, judged, None)
+        else:
+            self.reports.tell(ActionAccepted(id=start.id))
+            self._begin(judged)
+
+    def _answer_again(self, action_id: str, known: Known) -> None:
+        if known.outcome is not None:
+            self.reports.tell(recorded_result(action_id, known.outcome))
+        else:
+            self.reports.tell(ActionAccepted(id=action_id))
+
+    async def _refuse_unrecovered(self, action_id: str) -> None:
+        """Refuse what is new; what a former process took on will be answered after recovery."""
+        known = await self._known(action_id)
+        if known is not None:
+            self._answer_again(action_id, known)
             return
-        if isinstance(judged, Verdict):
-            await self._finish_unrun(start.id, judged)
-            return
-        self.reports.tell(ActionAccepted(id=start.id))
-        self._begin(judged)
+        why = f"the node's journal takes no record: {self._unrecovered}"
+        self.reports.unrecorded(action_id, refusal(why))
 
     async def cancel(self, action_id: str) -> None:
         """Ask an action to stop; its one result says what came of it (P6)."""
@@ -244,17 +291,18 @@ class ActionRunner:
             running.scope.cancel()
             self.reports.tell(CancelState(id=action_id, state="taken"))
             return
-        outcome = await self._journal.outcome(action_id)
+        known = await self._known(action_id)
+        outcome = None if known is None else known.outcome
         state = CancelState(id=action_id, state="unknown_id" if outcome is None else "too_late")
         self.reports.tell(state)
         if outcome is not None:
             self.reports.tell(recorded_result(action_id, outcome))
 
     async def end(self, why: str) -> None:
-        """Take no more orders, stop what runs, and wait for it to be gone."""
+        """Take no more orders, stop what runs, and wait for it to be gone; units run on."""
         self._ending = why
         for running in list(self._running.values()):
-            running.cancel_asked = True
+            running.cancel_asked = running.cancel_asked or not running.in_unit
             running.scope.cancel()
         while self._running:
             self._ended = anyio.Event()
@@ -269,12 +317,16 @@ class ActionRunner:
             args_json=json.dumps(args),
             redacted=args != start.args,
             idempotent=registered is not None and registered.action.idempotent,
-            detached=registered is not None and registered.action.detached,
+            detached=registered is not None and self._wants_unit(registered, start),
             expires_at=expires_at,
             timeout_s=start.timeout,
             dry_run=bool(start.dry_run),
             requester=start.requester,
         )
+
+    def _wants_unit(self, registered: RegisteredAction, start: ActionStart) -> bool:
+        """Tell whether an action goes into a unit; a dry run is short and changes nothing."""
+        return self._detached is not None and registered.action.detached and not start.dry_run
 
     def _judge(self, start: ActionStart, expires_at: float | None) -> Running | Verdict:
         """Return what is to be run, or why it is not."""
@@ -297,12 +349,17 @@ class ActionRunner:
         timeout_s = start.timeout or registered.action.timeout_s or self._limits.default_timeout_s
         return Running(
             id=start.id,
-            registered=registered,
+            name=registered.action.name,
+            plugin=registered.plugin,
+            locks=registered.action.lock_names(bound),
+            call=ActionCall(registered, result_bytes=self._limits.result_bytes),
+            args=start.args,
             bound=bound,
             dry_run=bool(start.dry_run),
             timeout_s=timeout_s,
             expires_at=expires_at,
             requester=start.requester,
+            detached=self._wants_unit(registered, start),
         )
 
     def _begin(self, running: Running) -> None:
@@ -310,52 +367,78 @@ class ActionRunner:
         self._running[running.id] = running
         self._tasks.start_soon(self._live, running)
 
-    async def _live(self, running: Running) -> None:
+    async def _live(
+        self,
+        running: Running,
+        *,
+        task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED,
+    ) -> None:
         began = anyio.current_time()
-        verdict: Verdict
         try:
-            verdict = await self._verdict(running)
+            verdict = await self._verdict(running, task_status)
         except anyio.get_cancelled_exc_class():
             # The agent ends: say so in the journal, briefly, and go.
-            with anyio.move_on_after(2.0, shield=True):
-                await self._record(running.id, stopped_with_the_agent(running), began)
+            if not running.in_unit:
+                with anyio.move_on_after(2.0, shield=True):
+                    await self._record(running.id, stopped_with_the_agent(running), began)
             raise
         finally:
             self._running.pop(running.id, None)
-        await self._record(running.id, verdict, began)
+        if verdict is not None:
+            recorded = await self._record(running.id, verdict, began)
+            if running.in_unit and recorded:
+                assert self._detached is not None, "it put the action there"
+                await self._detached.release(running.id)
         self._ended.set()
 
-    async def _verdict(self, running: Running) -> Verdict:
-        """Wait for slot and locks, run it under its deadline, and judge how it ended."""
-        action = running.registered.action
+    async def _verdict(
+        self, running: Running, task_status: anyio.abc.TaskStatus[None]
+    ) -> Verdict | None:
+        """Wait for locks and slot, run it under its deadline, and judge how it ended.
+
+        None: it is left to its unit, and its outcome to the next process.
+        """
         deadline = anyio.current_time() + running.timeout_s
         verdict: Verdict | None = None
-        timed_out = False
-        with running.scope:
-            with anyio.move_on_at(deadline) as limit:
-                async with AsyncExitStack() as held:
-                    for name in action.lock_names(running.bound):
-                        await held.enter_async_context(self._locked(name))
-                    await held.enter_async_context(self._slots)
-                    if running.expires_at is not None and self._wall_clock() > running.expires_at:
-                        return Verdict("expired", Err(text="expired before it could start"))
-                    try:
-                        await self._journal.start(running.id)
-                    except JournalError as error:
-                        return refusal(str(error))
-                    running.started = True
-                    self.reports.tell(ActionStarted(id=running.id))
+        with running.scope, anyio.move_on_at(deadline) as limit:
+            async with AsyncExitStack() as held:
+                for name in running.locks:
+                    await held.enter_async_context(self._locked(name))
+                task_status.started()
+                await held.enter_async_context(self._slots)
+                verdict = await self._start(running)
+                if verdict is None:
                     verdict = await self._observed(running, deadline)
-            timed_out = limit.cancelled_caught
         if verdict is not None:
             return verdict
+        timed_out = limit.cancelled_caught
+        if running.in_unit and not (timed_out or running.cancel_asked):
+            return None
+        return running.stopped or self._stopped(running, timed_out=timed_out)
+
+    def _stopped(self, running: Running, *, timed_out: bool) -> Verdict:
+        """Return the verdict on an action that was stopped before it had one."""
         why = f"timed out after {running.timeout_s:g} s" if timed_out else "cancelled"
         if self._ending and not timed_out:
             why = f"cancelled: {self._ending}"
-        if running.thread is not None and running.thread.alive:
+        if running.call is not None and running.call.runs_on:
             why += ", but could not be stopped: its worker thread runs on"
             return Verdict("unknown", Err(text=why), reason=why)
         return Verdict("timed_out" if timed_out else "cancelled", Err(text=why))
+
+    async def _start(self, running: Running) -> Verdict | None:
+        """Record that it begins; returns a verdict where it must not."""
+        if running.started:
+            return None
+        if running.expires_at is not None and self._wall_clock() > running.expires_at:
+            return Verdict("expired", Err(text="expired before it could start"))
+        try:
+            await self._journal.start(running.id)
+        except JournalError as error:
+            return refusal(str(error))
+        running.started = True
+        self.reports.tell(ActionStarted(id=running.id))
+        return None
 
     @asynccontextmanager
     async def _locked(self, name: str) -> AsyncGenerator[None]:
@@ -371,105 +454,87 @@ class ActionRunner:
     async def _observed(self, running: Running, deadline: float) -> Verdict:
         notice = ActionNotice(
             action_id=running.id,
-            name=running.registered.action.name,
-            plugin=running.registered.plugin,
+            name=running.name,
+            plugin=running.plugin,
             requester=running.requester,
         )
         began = anyio.current_time()
         self._registry.observe_started(notice)
-        kind: OutcomeKind = "cancelled" if running.cancel_asked else "timed_out"
+        kind: OutcomeKind | None = None
         try:
             verdict = await self._called(running, deadline)
             kind = verdict.kind
             return verdict
         finally:
+            if kind is None:
+                late = anyio.current_time() >= deadline
+                kind = "timed_out" if late else "cancelled"
             seconds = anyio.current_time() - began
             self._registry.observe_finished(ActionFinished(notice, kind, seconds))
 
     async def _called(self, running: Running, deadline: float) -> Verdict:
-        """Call the function; everything it can raise becomes a verdict (W-A4)."""
-        action = running.registered.action
-        stall_owner = f"{running.registered.plugin}:{action.name}"  # noqa: F841 - for the stall watch
+        """Have it done, here or in a unit of its own."""
+        if running.detached:
+            return await self._in_its_unit(running, deadline)
+        report = partial(self.reports.progress, running.id)
+        assert running.call is not None, "only what is in a unit already has none"
+        context = ActionContext(
+            action_id=running.id, dry_run=running.dry_run, deadline=deadline, report=report
+        )
+        return await running.call.verdict(running.bound, context)
+
+    async def _in_its_unit(self, running: Running, deadline: float) -> Verdict:
+        """Begin and follow it; stopped where its time is over or a cancel came, else left alone."""
+        assert self._detached is not None, "else it is not detached"
+        resumed = running.in_unit
         try:
-            value = await self._awaited(
-                running,
-                ActionContext(
-                    action_id=running.id,
-                    dry_run=running.dry_run,
-                    deadline=deadline,
-                    report=partial(self._progress, running.id),
-                ),
-            )
-            return self._cut(Ok(value=action.encode(value)))
-        except CommandStuckError as error:
-            return Verdict("unknown", Err(text=str(error)), reason=str(error))
-        except ActionError as error:
-            return Verdict("failed", Err(text=str(error)))
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            logger.exception("action=%s id=%s crashed", action.name, running.id)
-            return Verdict("failed", Err(text=f"{type(error).__name__}: {error}"))
+            if not resumed:
+                order = Order(
+                    id=running.id,
+                    action=running.name,
+                    args=running.args,
+                    timeout_s=deadline - anyio.current_time(),
+                    result_bytes=self._limits.result_bytes,
+                    environment=own_environment(),
+                )
+                with anyio.CancelScope(shield=True):
+                    running.in_unit = True
+                    not_begun = await self._detached.begin(order)
+                if not_begun is not None:
+                    running.in_unit = False
+                    return not_begun
+            report = partial(self.reports.progress, running.id)
+            return await self._detached.follow(running.id, report, resumed=resumed)
+        except anyio.get_cancelled_exc_class():
+            if running.cancel_asked or anyio.current_time() >= deadline:
+                with anyio.CancelScope(shield=True):
+                    running.stopped = await self._detached.stop(running.id)
+            raise
 
-    async def _awaited(self, running: Running, context: ActionContext) -> Any:
-        action = running.registered.action
-        arguments = action.with_context(running.bound, context)
-        if action.is_async:
-            return await action.function(**arguments)
-        running.thread = WorkerThread(partial(action.function, **arguments))
-        return await anyio.to_thread.run_sync(running.thread, abandon_on_cancel=True)
-
-    def _cut(self, result: Ok) -> Verdict:
-        text = json.dumps(result.value)
-        if len(text) <= self._limits.result_bytes:
-            return Verdict("ok", result)
-        cut = result.value if isinstance(result.value, str) else text
-        return Verdict(
-            "ok",
-            Ok(value=cut[: self._limits.result_bytes]),
-            reason=f"the result of {len(text)} bytes was cut to {self._limits.result_bytes}",
-            truncated=True,
-        )
-
-    def _progress(self, action_id: str, progress: Progress) -> None:
-        self.reports.tell(
-            ActionProgress(
-                id=action_id,
-                fraction=progress.fraction,
-                message=progress.message,
-                log=progress.log or None,
-            )
-        )
-
-    async def _finish_unrun(self, action_id: str, verdict: Verdict) -> None:
-        await self._record(action_id, verdict, None)
-
-    async def _record(self, action_id: str, verdict: Verdict, began: float | None) -> None:
+    async def _record(self, action_id: str, verdict: Verdict, began: float | None) -> bool:
+        """Write an outcome down, then tell it; returns whether it could be written."""
         seconds = None if began is None else round(anyio.current_time() - began, 6)
-        outcome = Outcome(
-            kind=verdict.kind,
-            result_json=verdict.result.model_dump_json(),
-            reason=verdict.reason,
-            seconds=seconds,
-            truncated=verdict.truncated,
-        )
+        outcome = outcome_of(verdict, seconds)
+        recorded = True
         try:
             with anyio.CancelScope(shield=True):
                 await self._journal.finish(action_id, outcome)
         except JournalError:
             # Sent all the same: after a restart the id is unknown here, which is the truth.
             logger.exception("the outcome of id=%s could not be recorded", action_id)
+            recorded = False
         self.reports.tell(recorded_result(action_id, outcome))
-
-    def _tell_result(self, action_id: str, verdict: Verdict) -> None:
-        self.reports.tell(
-            ActionResult(
-                id=action_id, result=verdict.result, outcome=verdict.kind, reason=verdict.reason
-            )
-        )
+        return recorded
 
 
-def refusal(why: str) -> Verdict:
-    """Return the verdict on an action that was not begun."""
-    return Verdict("refused", Err(text=why), reason=why)
+def locks_of(registered: RegisteredAction | None, args: JsonValue) -> tuple[str, ...]:
+    """Return the locks of an action that runs already; none that this version cannot tell."""
+    if registered is None:
+        return ()
+    try:
+        return registered.action.lock_names(registered.action.bind(args))
+    except ArgumentsError:
+        return ()
 
 
 def stopped_with_the_agent(running: Running) -> Verdict:
@@ -479,21 +544,3 @@ def stopped_with_the_agent(running: Running) -> Verdict:
             "unknown", Err(text="the agent was stopped while it ran"), reason="agent-stop"
         )
     return Verdict("cancelled", Err(text="the agent was stopped before it started"))
-
-
-def recorded_result(action_id: str, outcome: Outcome) -> ActionResult:
-    """Return the report of an outcome that is in the journal."""
-    return ActionResult(
-        id=action_id,
-        result=result_of(outcome),
-        outcome=outcome.kind,
-        reason=outcome.reason,
-        seconds=outcome.seconds,
-        truncated=outcome.truncated or None,
-    )
-
-
-def result_of(outcome: Outcome) -> Ok | Err:
-    """Return an outcome's result in the wire's form."""
-    value = json.loads(outcome.result_json)
-    return Ok.model_validate(value) if "Ok" in value else Err.model_validate(value)

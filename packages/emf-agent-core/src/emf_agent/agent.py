@@ -19,6 +19,8 @@ from pydantic import JsonValue
 from emf_agent import session_state
 from emf_agent.actions import ActionLimits, ActionRunner
 from emf_agent.backoff import Backoff
+from emf_agent.command import surroundings
+from emf_agent.detached import DetachedActions
 from emf_agent.driver import Driver, DriverSettings
 from emf_agent.host_facts import HostFacts
 from emf_agent.journal import Journal
@@ -73,7 +75,9 @@ class Parts:
     transport: Door
     state_directory: Path
     mode: str = "allowlist"
-    containment: str = "processes"
+    containment: str = "session"
+    detached: DetachedActions | str = "nothing was given to start units with"
+    """Units for long actions, or why there are none: they then run in the agent itself."""
     tuning: Tuning = field(default_factory=Tuning)
     permit: Callable[[str, JsonValue], str | None] = lambda _name, _args: None
     certificate_ends: float | None = None
@@ -100,6 +104,7 @@ class Agent:
             tuning.actions,
             wall_clock=parts.wall_clock,
             permit=parts.permit,
+            detached=parts.detached if isinstance(parts.detached, DetachedActions) else None,
         )
         own = [
             runner_daemon(self._runner, lambda: self._link.protocol == PROTOCOL),
@@ -181,6 +186,8 @@ class Agent:
                 longest_stall_s=watch.longest_s if watch else 0.0,
                 stalled_by=watch.stalled_by if watch else None,
                 containment=parts.containment,
+                detached=in_words(parts.detached),
+                actions_fault=self._runner.fault,
             ),
             clock_offset_s=self._link.clock_offset_s,
             certificate=certificate,
@@ -225,6 +232,7 @@ class Agent:
                 boot_id=self._parts.facts.boot_id,
                 catalogue_digest=self._parts.registry.digest,
                 mode=self._parts.mode,
+                journal_fault=self._runner.fault,
             )
         )
 
@@ -238,6 +246,7 @@ class Agent:
     async def _say_goodbye(self) -> None:
         """End actions and sessions, and tell the manager while it listens (W-A17)."""
         reason = "the agent stops"
+        surroundings().haste.begin()
         with anyio.move_on_after(FINISH_ACTIONS_WITHIN_S):
             await self._runner.end(reason)
         await self._flush()
@@ -254,3 +263,10 @@ class Agent:
         self._outbox.on_empty = stored.set
         with anyio.move_on_after(FLUSH_WITHIN_S):
             await stored.wait()
+
+
+def in_words(detached: DetachedActions | str) -> str:
+    """Say where long actions run."""
+    if isinstance(detached, DetachedActions):
+        return "units"
+    return f"in the agent itself, and end with it: {detached}"

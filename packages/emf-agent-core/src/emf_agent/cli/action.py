@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import anyio
-import anyio.to_thread
 import click
 from pydantic import JsonValue
 
+from emf_agent.action_call import ActionCall, Verdict
 from emf_agent.cli.loading import load_registry, not_here
 from emf_agent.cli.options import node_options
-from emf_agent.errors import ActionError, RefusedError, UsageError
-from emf_agent.plugin import Action, ActionContext, Progress
+from emf_agent.command import Surroundings, choose_containment
+from emf_agent.detached import ActionFolder, perform
+from emf_agent.errors import RefusedError, UsageError
+from emf_agent.logs import configure_logging
+from emf_agent.plugin import ActionContext, ArgumentsError, Progress
 from emf_agent.policy import permit
+from emf_agent.registry import RegisteredAction
 from emf_agent.settings import load_settings
+from emf_agent.wire import Err, Ok
 
 __all__ = ["command"]
 
@@ -86,19 +92,34 @@ def run_action(
     if dry_run and not action.dry_run:
         raise RefusedError(f"{name} cannot be tried without doing it (no dry run)")
     wait_s = timeout_s or action.timeout_s or settings.actions.default_timeout_s
+    result: Ok | Err
     try:
         bound = action.bind(args)
-        result: dict[str, JsonValue] = {
-            "Ok": anyio.run(partial(call, action, bound, wait_s, dry_run=dry_run))
-        }
+        verdict = anyio.run(partial(call, registry.actions[name], bound, wait_s, dry_run=dry_run))
+        result = verdict.result
+    except ArgumentsError as error:
+        result = Err(text=str(error))
     except TimeoutError:
-        result = {"Err": f"timed out after {wait_s:g} s"}
-    except ActionError as error:
-        result = {"Err": str(error)}
-    except Exception as error:  # noqa: BLE001 - what an action raises is its result
-        result = {"Err": f"{type(error).__name__}: {error}"}
-    click.echo(json.dumps(result, ensure_ascii=False))
-    if "Err" in result:
+        result = Err(text=f"timed out after {wait_s:g} s")
+    click.echo(result.model_dump_json())
+    if isinstance(result, Err):
+        sys.exit(1)
+
+
+@command.command("perform", hidden=True)
+@node_options
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path))
+def perform_order(config: Path | None, state_dir: Path | None, folder: Path) -> None:
+    """Carry out the order that the agent left in FOLDER: what a long action's unit runs."""
+    place = ActionFolder(folder)
+    order = place.order()
+    os.environ.update(order.environment)
+    settings = load_settings(config, state_dir)
+    configure_logging(settings.log.level, settings.log.format)
+    registry = load_registry(settings)
+    with Surroundings(containment=choose_containment()).entered():
+        verdict = anyio.run(perform, place, order, registry)
+    if isinstance(verdict.result, Err):
         sys.exit(1)
 
 
@@ -117,16 +138,12 @@ def parsed(args_json: str | None) -> JsonValue:
 
 
 async def call(
-    action: Action[..., Any], bound: dict[str, Any], timeout_s: float, *, dry_run: bool
-) -> JsonValue:
+    registered: RegisteredAction, bound: dict[str, Any], timeout_s: float, *, dry_run: bool
+) -> Verdict:
     """Call it as the agent does, with progress on standard error."""
     with anyio.fail_after(timeout_s) as scope:
         context = ActionContext(dry_run=dry_run, deadline=scope.deadline, report=show)
-        arguments = action.with_context(bound, context)
-        if action.is_async:
-            return action.encode(await action.function(**arguments))
-        work = partial(action.function, **arguments)
-        return action.encode(await anyio.to_thread.run_sync(work, abandon_on_cancel=True))
+        return await ActionCall(registered).verdict(bound, context)
 
 
 def show(progress: Progress) -> None:

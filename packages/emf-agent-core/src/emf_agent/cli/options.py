@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["json_option", "node_options"]
+__all__ = ["json_option", "node_options", "place_options"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,3 +36,13 @@ def node_options(command: F) -> F:
 def json_option(command: F) -> F:
     """Add ``--json``, handed over as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="One JSON document.")(command)
+
+
+def place_options(config: Path | None, state_dir: Path | None) -> list[str]:
+    """Return the flags with which another process finds the same places."""
+    flags = []
+    if config is not None:
+        flags += ["--config", str(config.absolute())]
+    if state_dir is not None:
+        flags += ["--state-dir", str(state_dir.absolute())]
+    return flags

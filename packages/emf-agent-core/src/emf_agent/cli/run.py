@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import anyio
@@ -17,8 +18,9 @@ from emf_agent.actions import ActionLimits
 from emf_agent.agent import Agent, Parts, Tuning
 from emf_agent.backoff import Backoff
 from emf_agent.cli.loading import load_registry
-from emf_agent.cli.options import node_options
+from emf_agent.cli.options import node_options, place_options
 from emf_agent.command import Surroundings, choose_containment
+from emf_agent.detached import DetachedActions, choose_units, own_program
 from emf_agent.enrolment import identity_files
 from emf_agent.errors import ConfigurationError, EmfError
 from emf_agent.host_facts import read_host_facts
@@ -54,10 +56,11 @@ def command(
     config: Path | None, state_dir: Path | None, log_level: str | None, log_format: str | None
 ) -> None:
     """Run the agent until SIGTERM or SIGINT."""
+    places = place_options(config, state_dir)
     settings = load_settings(config, state_dir, {"log.level": log_level, "log.format": log_format})
     configure_logging(settings.log.level, settings.log.format)
     try:
-        anyio.run(serve, settings)
+        anyio.run(serve, settings, (*own_program(), "action", "perform", *places))
     except ExceptionGroup as group:
         reason = first_of_ours(group)
         if reason is None:
@@ -66,8 +69,8 @@ def command(
         raise reason from group
 
 
-async def serve(settings: Settings) -> None:
-    """Build the parts and run them."""
+async def serve(settings: Settings, performer: Sequence[str]) -> None:
+    """Build the parts and run them; ``performer`` is the command of a long action's unit."""
     url = settings.manager.url
     missing = identity_files(settings).missing()
     if url is None or missing:
@@ -79,6 +82,7 @@ async def serve(settings: Settings) -> None:
     facts = read_host_facts(settings.node.fqdn or name)
     registry = load_registry(settings, facts.fqdn)
     containment = choose_containment()
+    units = await choose_units()
     context = client_context(settings.authority_path, settings.certificate_path, settings.key_path)
     async with (
         open_journal(
@@ -98,6 +102,9 @@ async def serve(settings: Settings) -> None:
                 state_directory=settings.paths.state / "plugins",
                 mode="allowlist",
                 containment=containment.name,
+                detached=units
+                if isinstance(units, str)
+                else DetachedActions(units, settings.paths.state / "actions", performer),
                 tuning=tuning(settings),
                 permit=permit(settings.policy, registry),
                 certificate_ends=certificate_ends,

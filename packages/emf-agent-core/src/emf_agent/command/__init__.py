@@ -25,7 +25,7 @@ from emf_agent.command.output import Completed, Line, Output
 from emf_agent.command.program import FIXED_PATH, Argument
 from emf_agent.command.running import run
 from emf_agent.command.streaming import CommandStream, open_command
-from emf_agent.command.surroundings import PROGRAM_PATH_VARIABLE, Surroundings
+from emf_agent.command.surroundings import PROGRAM_PATH_VARIABLE, Surroundings, surroundings
 
 __all__ = [
     "FIXED_PATH",
@@ -49,4 +49,5 @@ __all__ = [
     "choose_containment",
     "open_command",
     "run",
+    "surroundings",
 ]

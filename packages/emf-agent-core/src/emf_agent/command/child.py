@@ -31,7 +31,7 @@ from emf_agent.command.failures import (
     CommandStuckError,
 )
 from emf_agent.command.program import Call, build_environment, find_program
-from emf_agent.command.surroundings import surroundings
+from emf_agent.command.surroundings import Surroundings, surroundings
 
 __all__ = ["Child", "Pipe", "start_child"]
 
@@ -92,7 +92,7 @@ class Child:
         process: subprocess.Popen[bytes],
         enclosure: Enclosure,
         ends: Ends,
-        kill_deadline_s: float,
+        around: Surroundings,
     ) -> None:
         self._process = process
         self._enclosure = enclosure
@@ -100,7 +100,8 @@ class Child:
         self.stdout = Pipe(ends[1])
         self.stderr = Pipe(ends[2])
         self._watch = process_descriptor(process.pid)
-        self._kill_deadline_s = kill_deadline_s
+        self._kill_deadline_s = around.kill_deadline_s
+        self._haste = around.haste
 
     @property
     def pid(self) -> int:
@@ -172,7 +173,7 @@ class Child:
                 tasks.start_soon(drain, self.stderr)
                 if grace_s > 0:
                     await self._in_thread(self._enclosure.terminate)
-                    with anyio.move_on_after(grace_s):
+                    with self._haste.grace(grace_s):
                         await self._emptied()
                 left: list[int] = []
                 with anyio.move_on_after(self._kill_deadline_s) as limit:
@@ -253,7 +254,7 @@ def start_child(
         undo.pop_all()
     limit_core_dumps(process.pid)
     enclosure.opened(process.pid)
-    return Child(process, enclosure, ours, around.kill_deadline_s)
+    return Child(process, enclosure, ours, around)
 
 
 def open_pipes(

@@ -67,6 +67,10 @@ class Journal:
             partial(translated, call, self._store), limiter=self._one_at_a_time
         )
 
+    async def known(self, action_id: str) -> Known | None:
+        """Return what is known of an id, changing nothing; None where it was never taken."""
+        return await self._call(lambda store: store.known(action_id))
+
     async def accept(self, acceptance: Acceptance) -> Accepted | Known:
         """Take an action on: once per id, as long as its tombstone lives.
 

@@ -118,15 +118,22 @@ class Store:
         self.identity = Identity(self.identity.journal_id, sequence)
         self._fault(f"{point}:after")
 
-    def accept(self, acceptance: Acceptance) -> Accepted | Known:
-        """Take an action on, once."""
+    def known(self, action_id: str) -> Known | None:
+        """Return what is known of an id; None where it was certainly never taken."""
         row = self._db.execute(
-            f"SELECT state, {OUTCOME} FROM actions WHERE id = ?", (acceptance.id,)
+            f"SELECT state, {OUTCOME} FROM actions WHERE id = ?", (action_id,)
         ).fetchone()
         if row is not None:
             return Known(row[0], outcome_of(row[1:]))
-        if self._may_have_been_collected(acceptance.id):
+        if self._may_have_been_collected(action_id):
             return Known("acknowledged", COLLECTED)
+        return None
+
+    def accept(self, acceptance: Acceptance) -> Accepted | Known:
+        """Take an action on, once."""
+        known = self.known(acceptance.id)
+        if known is not None:
+            return known
         self._directory.load_ballast()
         self._directory.check_space()
         self._check_size()

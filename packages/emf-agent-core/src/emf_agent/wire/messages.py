@@ -117,6 +117,8 @@ class Hello(WireModel):
     catalogue_digest: str
     mode: str = "allowlist"
     """How plugins are let in: ``allowlist`` (development) or ``enforce``."""
+    journal_fault: str | None = Extension
+    """Why the node takes no actions; where ``journal_id`` is empty, it has no journal at all."""
 
 
 class Envelope(WireModel):

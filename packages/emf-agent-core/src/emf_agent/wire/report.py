@@ -105,7 +105,11 @@ class Health(ReportModel):
     """Longest time the event loop did not turn since the start."""
     stalled_by: str | None = None
     containment: str
-    """How commands are contained: ``cgroup`` or ``processes``."""
+    """How commands are contained: ``cgroup`` or ``session``."""
+    detached: str | None = Extension
+    """Where actions declared ``detached`` run: in ``units``, or in the agent itself, and why."""
+    actions_fault: str | None = Extension
+    """Why the node takes no actions; absent where it takes them."""
 
 
 class CertificateReport(ReportModel):
