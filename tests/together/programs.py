@@ -127,12 +127,6 @@ class Manager(Service):
         """Return a fresh enrolment token."""
         return str(self.admin("token", "create", *arguments)["token"])
 
-    def authority(self, folder: Path) -> Path:
-        """Return a file with the manager's authority."""
-        path = folder / "authority.pem"
-        path.write_text(ok("emf-manager", "ca", "show", "--data-dir", str(self.data)))
-        return path
-
     def operator(self, node: Path) -> Operator:
         """Return an operator with every right, who trusts what the node at ``node`` trusts."""
         if not self._token:
