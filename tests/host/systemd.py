@@ -46,6 +46,7 @@ class FakeSystemd:
         self._job = 100
         bus.on(MANAGER, "LoadUnit", self._load)
         bus.on(MANAGER, "Subscribe", lambda: ("", ()))
+        bus.on(MANAGER, "RefUnit", lambda _: ("", ()))
         bus.on(MANAGER, "Reload", lambda: ("", ()))
         bus.on(MANAGER, "CancelJob", lambda _: ("", ()))
         bus.on(PROPERTIES, "GetAll", self._properties)

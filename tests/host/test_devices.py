@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from emf_agent.plugin import DaemonContext, DaemonFault
 from emf_plugins_host.devices.block import BlockDevice, block_devices, ordered, split_name
 from emf_plugins_host.devices.changes import watch_devices, watch_mounts
-from emf_plugins_host.devices.daemon import Device, DevicesSettings, Scanner, parse_lsblk
+from emf_plugins_host.devices.daemon import Device, DevicesSettings, Scanner, parse_blkid
 from emf_plugins_host.devices.mgs import parse_names
 from emf_plugins_host.devices.tree import Dataset, Pool, device_tree
 from emf_plugins_host.devices.zfs import parse_status, pools, vdev_json
@@ -455,9 +455,9 @@ def test_the_file_systems_of_an_mgs_are_named_without_its_own_parts() -> None:
     assert parse_names(text) == ["fs1"]
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"blockdevices": 5}', '{"blockdevices": [5, {}]}'])
-def test_what_lsblk_should_not_print_is_nothing(text: str) -> None:
-    assert parse_lsblk(text) == {}
+@pytest.mark.parametrize("text", ["", "rubbish", "=", "TYPE=ext4\n\nUUID=1"])
+def test_what_blkid_should_not_print_is_nothing(text: str) -> None:
+    assert parse_blkid(text) == {}
 
 
 # the daemon
@@ -474,9 +474,7 @@ async def test_the_payload_is_a_pair_of_devices_and_file_systems(
     (machine.root / "proc/self/mountinfo").write_text("28 1 8:0 / / rw - ext4 /dev/sda rw\n")
     (machine.root / "proc/swaps").write_text("Filename\n/dev/sdb partition 1 0 -2\n")
     programs.add("lctl", stdout="mgs.MGS.live.fs1\n")
-    programs.add(
-        "lsblk", stdout='{"blockdevices": [{"kname": "sda", "fstype": "ext4", "uuid": "u"}]}'
-    )
+    programs.add("blkid", stdout="DEVNAME=/dev/sda\nUUID=u\nBLOCK_SIZE=4096\nTYPE=ext4\n\n")
     (tree, mounts), names = await first_value(Device(scanner(machine)))
 
     (disk,) = (node["ScsiDevice"] for node in tree["Root"]["children"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from dataclasses import replace
 from functools import partial
@@ -31,6 +30,8 @@ logger = logging.getLogger(__name__)
 
 SCAN_WITHIN_S = 0.8
 OUTPUT_BYTES = 2 * 1024 * 1024
+BLKID_WITHIN_S = 0.5
+NOTHING_FOUND = 2
 
 Scan = tuple[list[BlockDevice], list[Mount]]
 DevicePayload = tuple[tuple[JsonValue, list[MountRow]], list[str]]
@@ -120,7 +121,7 @@ class Device(Daemon):
     async def _look(self) -> tuple[JsonValue, list[MountRow]]:
         devices, mounted = await self._scanner.scan()
         if not self._scanner.has_udev:
-            devices = with_file_systems(devices, await lsblk())
+            devices = with_file_systems(devices, await blkid())
         tree = device_tree(devices, mounted, await pools())
         return tree, [mount_row(mount) for mount in mounted]
 
@@ -139,32 +140,31 @@ class Device(Daemon):
         self.context.wake()
 
 
-async def lsblk() -> dict[str, FileSystemFacts]:
-    """Return what is written on the devices, where no udev says so; lsblk(8) looks itself."""
+async def blkid() -> dict[str, FileSystemFacts]:
+    """Return what is written on the devices, where no udev says so: blkid(8) looks itself."""
     try:
         completed = await run(
-            ["lsblk", "--json", "--list", "--output", "KNAME,FSTYPE,UUID,LABEL"],
+            ["blkid", "-c", "/dev/null", "-o", "export"],
+            timeout_s=BLKID_WITHIN_S,
+            ok_codes=(0, NOTHING_FOUND),
             output_limit_bytes=OUTPUT_BYTES,
             grace_s=0,
         )
-        return parse_lsblk(completed.stdout.text)
+        return parse_blkid(completed.stdout.text)
     except CommandError as error:
-        logger.info("lsblk does not say what is on the devices: %s", error)
+        logger.info("blkid does not say what is on the devices: %s", error)
         return {}
 
 
-def parse_lsblk(text: str) -> dict[str, FileSystemFacts]:
-    """Return what is written on each device, by the kernel's name; rows that do not fit are out."""
-    try:
-        document = json.loads(text)
-    except ValueError:
-        return {}
-    rows = document.get("blockdevices") if isinstance(document, dict) else None
-    return {
-        str(row["kname"]): FileSystemFacts(row.get("fstype"), row.get("uuid"), row.get("label"))
-        for row in (rows if isinstance(rows, list) else [])
-        if isinstance(row, dict) and "kname" in row
-    }
+def parse_blkid(text: str) -> dict[str, FileSystemFacts]:
+    """Return what is written on each device, by its path; a block that names none is left out."""
+    found = {}
+    for block in text.split("\n\n"):
+        tags = dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        if "DEVNAME" in tags:
+            facts = FileSystemFacts(tags.get("TYPE"), tags.get("UUID"), tags.get("LABEL"))
+            found[tags["DEVNAME"]] = facts
+    return found
 
 
 def with_file_systems(
@@ -172,8 +172,5 @@ def with_file_systems(
 ) -> list[BlockDevice]:
     """Return the devices with what is written on them."""
     return [
-        replace(one, file_system=facts[one.name])
-        if one.name in facts and one.file_system.type is None
-        else one
-        for one in devices
+        replace(one, file_system=facts.get(f"/dev/{one.name}", one.file_system)) for one in devices
     ]

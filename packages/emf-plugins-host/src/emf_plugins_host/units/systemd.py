@@ -110,6 +110,8 @@ class Systemd:
             sender=SERVICE, interface=MANAGER, member="JobRemoved", path=PATH, arg2=status.name
         )
         await self._manager("Subscribe")
+        # Keeps the unit in memory, with how it ended, for as long as we are connected.
+        await self._manager("RefUnit", "s", (status.name,))
         (job,) = await self._manager(method, "ss", (status.name, "replace"))
         try:
             result = await self._job_removed(job)
