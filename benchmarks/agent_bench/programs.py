@@ -27,7 +27,7 @@ WITHIN_S = 60.0
 
 def ask(program: str, *arguments: str, stdin: str = "", plugins: Path | None = None) -> str:
     """Run a program that must succeed; return what it printed."""
-    environment = {**os.environ, **({"PYTHONPATH": str(plugins)} if plugins else {})}
+    environment = os.environ if plugins is None else with_plugins(plugins)
     done = subprocess.run(
         [BIN / program, *arguments],
         input=stdin,
@@ -39,6 +39,12 @@ def ask(program: str, *arguments: str, stdin: str = "", plugins: Path | None = N
     if done.returncode:
         raise SystemExit(f"{program} {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
+
+
+def with_plugins(folder: Path) -> dict[str, str]:
+    """Return our environment, in which Python finds the plugins of a folder too."""
+    path = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH")]))
+    return {**os.environ, "PYTHONPATH": path}
 
 
 def end(process: subprocess.Popen[str]) -> None:
@@ -116,11 +122,7 @@ class Agent:
                 stdout=log,
                 stderr=log,
                 text=True,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(self._plugins),
-                    "NOTIFY_SOCKET": str(door),
-                },
+                env={**with_plugins(self._plugins), "NOTIFY_SOCKET": str(door)},
                 start_new_session=True,
             )
             try:
@@ -194,12 +196,10 @@ class Operator:
         """Run an action on the node; return the seconds from asking until its end was heard."""
         began = time.perf_counter()
         job = await self.post("jobs", {"action": action, "nodes": self._fqdn})
-        heard = self._done.pop(job["id"], None)
-        if heard is None:
-            future = asyncio.get_running_loop().create_future()
-            self._waiting[job["id"]] = future
-            heard = await asyncio.wait_for(future, WITHIN_S)
-        return heard - began
+        if (heard := self._done.pop(job["id"], None)) is not None:
+            return heard - began
+        end = self._waiting[job["id"]] = asyncio.get_running_loop().create_future()
+        return await asyncio.wait_for(end, WITHIN_S) - began
 
     async def outcome(self, action: str) -> Any:
         """Run an action on the node; return its result."""
