@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import sys
 import textwrap
 from collections.abc import Generator, Mapping
@@ -70,6 +72,18 @@ class Site:
         MetadataPathFinder().invalidate_caches()
         return info
 
+    def seal(self, info: Path, *more: str) -> None:
+        """Write RECORD: the metadata, and what lies below the folders or files of ``more``."""
+        paths = [
+            one for name in (info.name, *more) for one in sorted(files_below(self.folder / name))
+        ]
+        lines = [
+            f"{path.relative_to(self.folder)},sha256={record_digest(path)},{path.stat().st_size}\n"
+            for path in paths
+            if path.name != "RECORD"
+        ]
+        (info / "RECORD").write_text("".join([*lines, f"{info.name}/RECORD,,\n"]))
+
     def module(self, name: str, text: str) -> None:
         """Write a module, and the packages around it."""
         file = self.folder.joinpath(*name.split(".")).with_suffix(".py")
@@ -85,6 +99,17 @@ class Site:
         self.module(f"{package}.plugin", text or DAEMON.format(name=entry.replace(".", "_")))
         self.install(distribution, {entry: f"{package}.plugin"})
         return f"{package}.plugin"
+
+
+def files_below(place: Path) -> list[Path]:
+    """Return a file, or every file below a folder."""
+    return [one for one in place.rglob("*") if one.is_file()] if place.is_dir() else [place]
+
+
+def record_digest(path: Path) -> str:
+    """Return a file's SHA-256 as RECORD writes it."""
+    digest = hashlib.sha256(path.read_bytes()).digest()
+    return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 @contextmanager

@@ -70,11 +70,7 @@ def owner_of(found: Distribution) -> Owner:
     """Return who a metadata directory belongs to."""
     directory = Path(str(getattr(found, "_path", "")))
     named = DIRECTORY.match(directory.name)
-    try:
-        claimed = str(found.metadata["Name"] or "")
-        version = str(found.metadata["Version"] or "")
-    except (KeyError, OSError, ValueError, UnicodeError, TypeError):
-        claimed = version = ""
+    claimed, version = told_by(found)
     name = named["name"] if named else directory.name.partition(".")[0] or claimed
     return Owner(
         distribution=str(canonicalize_name(name)),
@@ -82,6 +78,16 @@ def owner_of(found: Distribution) -> Owner:
         version=version or (named["version"] if named else ""),
         location=str(directory.resolve()),
     )
+
+
+def told_by(found: Distribution) -> tuple[str, str]:
+    """Return the name and version that METADATA gives; nothing where it is damaged."""
+    try:
+        metadata = found.metadata
+        name = str(metadata["Name"]) if "Name" in metadata else ""
+        return name, str(metadata["Version"]) if "Version" in metadata else ""
+    except (KeyError, OSError, ValueError, TypeError):
+        return "", ""
 
 
 def installed_entries(path: Sequence[str] | None = None) -> tuple[Entry, ...]:
