@@ -7,7 +7,8 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.host.sandbox.machine import Inside, Machine, missing
+from tests.host.sandbox.machine import Inside
+from tests.sandbox import Machine, missing
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +17,7 @@ def machine() -> Generator[Machine, None, None]:
     why = missing()
     if why is not None:
         pytest.skip(why)
-    made = Machine(f"emf-host-{os.getpid()}")
+    made = Machine(f"emf-host-{os.getpid()}", cluster=True)
     yield made
     made.close()
 

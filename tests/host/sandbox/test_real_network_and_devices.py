@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.host.sandbox.machine import Inside, Machine
+from tests.host.sandbox.machine import Inside
+from tests.sandbox import Machine
 
 pytestmark = pytest.mark.sandbox
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.host.sandbox.machine import Inside, Machine
+from tests.host.sandbox.machine import Inside
+from tests.sandbox import Machine
 
 pytestmark = pytest.mark.sandbox
 
