@@ -7,10 +7,12 @@ import hashlib
 import json
 import re
 import ssl
+import threading
 from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 import trustme
 
@@ -21,7 +23,13 @@ from emf_agent.errors import (
     ManagerUnreachableError,
     ProtocolError,
 )
-from emf_agent.tls import authority_context, client_context, fetch_authority, subject_name
+from emf_agent.tls import (
+    authority_context,
+    certificate_facts,
+    client_context,
+    fetch_authority,
+    trusts,
+)
 from emf_agent.transport import PollQuery, open_transport
 from emf_agent.wire import EnrolRequest, Envelope, NodeData
 from tests.https_server import Answer, Server, serving
@@ -264,9 +272,47 @@ def test_the_subject_of_a_certificate_is_read(
 ) -> None:
     identity()
 
-    name, ends = subject_name(tmp_path / "agent.crt")
+    facts = certificate_facts(tmp_path / "agent.crt")
 
-    assert name == "oss1.local"
-    assert ends > 1_700_000_000
+    assert facts.name == "oss1.local"
+    assert 900_000_000 < facts.not_before < facts.not_after
     with pytest.raises(ConfigurationError, match="not a certificate"):
-        subject_name(tmp_path / "agent.key")
+        certificate_facts(tmp_path / "agent.key")
+
+
+async def test_new_connections_use_a_new_identity_and_a_hanging_poll_stays(
+    server: Server, identity: Any, authority: trustme.CA
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def decide(method: str, *_: object) -> Answer:
+        if method == "GET":
+            asked.set()
+            assert go_on.wait(30)
+        return Answer()
+
+    server.decide = decide
+    polled: list[door.Polled] = []
+
+    async def poll() -> None:
+        polled.append(await transport.poll(QUERY, timeout_s=60))
+
+    async with open_transport(server.url, identity()) as transport:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(poll)
+            await anyio.to_thread.run_sync(asked.wait, 30)
+            await transport.adopt(identity())
+            await transport.post(EMPTY, compress=False, timeout_s=30)
+            go_on.set()
+        await transport.post(EMPTY, compress=False, timeout_s=30)
+
+    assert [one.protocol for one in polled] == [1]
+    assert len(server.seen) == 3
+
+
+def test_a_text_without_a_certificate_is_trusted_by_nobody(
+    authority: trustme.CA, anyio_backend: str
+) -> None:
+    assert trusts(authority.cert_pem.bytes().decode())
+    assert not trusts("")
+    assert not trusts("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")

@@ -28,6 +28,7 @@ from emf_agent.outbox import Limits, Outbox
 from emf_agent.own_daemons import agent_daemon, runner_daemon
 from emf_agent.reader import Poll, Reader
 from emf_agent.registry import RegisteredService, Registry
+from emf_agent.renewal import Renewing
 from emf_agent.sender import Link, Post, send
 from emf_agent.sessions import SessionBook
 from emf_agent.stall_watch import StallWatch
@@ -80,8 +81,7 @@ class Parts:
     """Units for long actions, or why there are none: they then run in the agent itself."""
     tuning: Tuning = field(default_factory=Tuning)
     permit: Callable[[str, JsonValue], str | None] = lambda _name, _args: None
-    certificate_ends: float | None = None
-    """Seconds since the epoch."""
+    renewal: Renewing | None = None
     random: Random = field(default_factory=Random)
     wall_clock: Callable[[], float] = time.time
     stall_watch: StallWatch | None = None
@@ -153,6 +153,8 @@ class Agent:
             tasks.start_soon(self._reader.run)
             for service in self._parts.registry.services:
                 tasks.start_soon(self._serve, service)
+            if self._parts.renewal is not None:
+                tasks.start_soon(self._parts.renewal.run, lambda: self._link.clock_offset_s)
             if self._parts.stall_watch is not None:
                 tasks.start_soon(self._parts.stall_watch.run)
             self._parts.on_ready()
@@ -166,8 +168,8 @@ class Agent:
         actions, daemons = parts.registry.catalogue()
         watch = parts.stall_watch
         certificate = None
-        if parts.certificate_ends is not None:
-            days = (parts.certificate_ends - parts.wall_clock()) / 86400
+        if parts.renewal is not None:
+            days = (parts.renewal.ends - parts.wall_clock()) / 86400
             certificate = CertificateReport(subject=parts.facts.fqdn, days_left=round(days, 1))
         return AgentReport(
             version=version("emf-agent-core"),

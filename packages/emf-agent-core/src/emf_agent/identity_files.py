@@ -13,7 +13,7 @@ from pathlib import Path
 
 from emf_agent.errors import ConfigurationError
 
-__all__ = ["IdentityFiles", "KeyRequest", "new_key_request", "write_private"]
+__all__ = ["IdentityFiles", "KeyRequest", "certifies", "new_key_request", "write_private"]
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,41 @@ class IdentityFiles:
         )
 
     def save(self, *, key: str, certificate: str, authority: str) -> None:
-        """Write all three; the key last, so that an interrupted enrolment is no identity.
+        """Replace all three as one: a crash leaves the old identity or the new one, never a mix.
+
+        Each is written beside its place first, the key last; then all are moved, the key last.
 
         Raises:
-            ConfigurationError: a folder or file cannot be written.
+            ConfigurationError: a folder or file cannot be written; the old identity is whole.
 
         """
-        write_private(self.authority, authority, mode=0o644)
-        write_private(self.certificate, certificate, mode=0o644)
-        write_private(self.key, key, mode=0o600)
+        write_private(beside(self.authority), authority, mode=0o644)
+        write_private(beside(self.certificate), certificate, mode=0o644)
+        write_private(beside(self.key), key, mode=0o600)
+        self.settle()
+
+    def settle(self) -> None:
+        """Finish what an interrupted ``save`` began, or drop it; done before the files are read.
+
+        Raises:
+            ConfigurationError: a file cannot be moved.
+
+        """
+        complete = beside(self.key).exists()
+        for path in (self.authority, self.certificate, self.key):
+            try:
+                if not complete:
+                    beside(path).unlink(missing_ok=True)
+                elif beside(path).exists():
+                    beside(path).replace(path)
+            except OSError as error:
+                raise ConfigurationError(
+                    [f"{path}: cannot be replaced: {error.strerror}"]
+                ) from error
+
+
+def beside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.next")
 
 
 def new_key_request(fqdn: str) -> KeyRequest:
@@ -77,6 +103,19 @@ def new_key_request(fqdn: str) -> KeyRequest:
         ).decode(),
         csr=csr.public_bytes(serialization.Encoding.PEM).decode(),
     )
+
+
+def certifies(certificate: str, key: str) -> bool:
+    """Tell whether a certificate (PEM) is for this private key (PEM)."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import serialization
+
+    try:
+        certified = x509.load_pem_x509_certificate(certificate.encode()).public_key()
+        private = serialization.load_pem_private_key(key.encode(), password=None)
+    except ValueError:
+        return False
+    return certified == private.public_key()
 
 
 def write_private(path: Path, text: str, *, mode: int) -> None:

@@ -8,11 +8,19 @@ from __future__ import annotations
 import hashlib
 import socket
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from emf_agent.errors import ConfigurationError, ManagerUnreachableError
 
-__all__ = ["authority_context", "client_context", "fetch_authority", "subject_name"]
+__all__ = [
+    "CertificateFacts",
+    "authority_context",
+    "certificate_facts",
+    "client_context",
+    "fetch_authority",
+    "trusts",
+]
 
 
 def client_context(authority: Path, certificate: Path, key: Path) -> ssl.SSLContext:
@@ -92,8 +100,25 @@ def peer_chain(secured: ssl.SSLSocket) -> list[bytes]:
     return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in inner.get_unverified_chain()]
 
 
-def subject_name(certificate: Path) -> tuple[str, float]:
-    """Return the common name of a certificate, and when it ends (seconds since the epoch).
+def trusts(authority_pem: str) -> bool:
+    """Tell whether a text holds at least one certificate to trust."""
+    try:
+        return bool(verifying_context(authority_pem).get_ca_certs())
+    except (ssl.SSLError, ValueError):
+        return False
+
+
+@dataclass(frozen=True)
+class CertificateFacts:
+    """What a certificate says of its node, times in seconds since the epoch."""
+
+    name: str
+    not_before: float
+    not_after: float
+
+
+def certificate_facts(certificate: Path) -> CertificateFacts:
+    """Return the common name of a certificate, and its life.
 
     Raises:
         ConfigurationError: the file holds no certificate.
@@ -109,4 +134,8 @@ def subject_name(certificate: Path) -> tuple[str, float]:
     ]
     if not names:
         raise ConfigurationError([f"{certificate}: the subject has no common name; enrol again"])
-    return str(names[0]), float(ssl.cert_time_to_seconds(fields["notAfter"]))
+    return CertificateFacts(
+        name=str(names[0]),
+        not_before=float(ssl.cert_time_to_seconds(fields["notBefore"])),
+        not_after=float(ssl.cert_time_to_seconds(fields["notAfter"])),
+    )

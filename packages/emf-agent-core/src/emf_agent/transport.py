@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gzip
 import ssl
+from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
+import anyio
 import httpx
 
 from emf_agent.errors import ManagerRefusedError, ManagerUnreachableError, ProtocolError
@@ -21,11 +23,13 @@ from emf_agent.wire import (
     MESSAGE_PATH,
     PROTOCOL,
     PROTOCOL_HEADER,
+    RENEW_PATH,
     EnrolAnswer,
     EnrolRequest,
     Envelope,
     EnvelopeAnswer,
     ReceivedMessages,
+    RenewRequest,
     parse_envelope_answer,
     parse_manager_messages,
 )
@@ -73,11 +77,53 @@ class PollQuery:
 
 
 class Transport:
-    """One manager, two connections: one hangs on the poll, one posts."""
+    """One manager, two connections: one hangs on the poll, one posts.
 
-    def __init__(self, client: httpx.AsyncClient, manager_url: str) -> None:
-        self._client = client
+    After a renewal new requests use new connections; the old ones end with the request they carry.
+    """
+
+    def __init__(self, context: ssl.SSLContext, manager_url: str) -> None:
+        self._client = new_client(context)
+        self._carrying: Counter[httpx.AsyncClient] = Counter()
+        self._manager_url = manager_url
         self._url = manager_url.rstrip("/") + MESSAGE_PATH
+
+    async def aclose(self) -> None:
+        """Close every connection."""
+        for client in {self._client, *self._carrying}:
+            await client.aclose()
+
+    async def adopt(self, context: ssl.SSLContext) -> None:
+        """Have requests from now on go over new connections, made with this context."""
+        former, self._client = self._client, new_client(context)
+        if not self._carrying[former]:
+            await former.aclose()
+
+    async def renew(self, request: RenewRequest, *, timeout_s: float = 30.0) -> EnrolAnswer:
+        """Exchange the certificate in use for a new one.
+
+        Raises:
+            ManagerUnreachableError, ManagerRefusedError, ProtocolError: as for a post.
+
+        """
+        async with self._borrowed() as client:
+            url = self._manager_url.rstrip("/") + RENEW_PATH
+            return await certified(client, url, request, timeout_s=timeout_s)
+
+    @asynccontextmanager
+    async def _borrowed(self) -> AsyncGenerator[httpx.AsyncClient]:
+        """Carry one request; a client that was replaced ends with its last one."""
+        client = self._client
+        self._carrying[client] += 1
+        try:
+            yield client
+        finally:
+            self._carrying[client] -= 1
+            if not self._carrying[client]:
+                del self._carrying[client]
+                if client is not self._client:
+                    with anyio.CancelScope(shield=True):
+                        await client.aclose()
 
     async def post(self, envelope: Envelope, *, compress: bool, timeout_s: float) -> Posted:
         """Deliver an envelope.
@@ -93,9 +139,12 @@ class Transport:
             body = gzip.compress(body, compresslevel=1)
             headers["Content-Encoding"] = "gzip"
         with manager_errors(self._url):
-            async with self._client.stream(
-                "POST", self._url, content=body, headers=headers, timeout=timeout_s
-            ) as response:
+            async with (
+                self._borrowed() as client,
+                client.stream(
+                    "POST", self._url, content=body, headers=headers, timeout=timeout_s
+                ) as response,
+            ):
                 content = await read_bounded(response)
                 refuse_errors(response, content)
         spoken = protocol_of(response)
@@ -113,13 +162,16 @@ class Transport:
 
         """
         with manager_errors(self._url):
-            async with self._client.stream(
-                "GET",
-                self._url,
-                params=query.parameters(),
-                headers={PROTOCOL_HEADER: str(PROTOCOL)},
-                timeout=httpx.Timeout(timeout_s, connect=10.0),
-            ) as response:
+            async with (
+                self._borrowed() as client,
+                client.stream(
+                    "GET",
+                    self._url,
+                    params=query.parameters(),
+                    headers={PROTOCOL_HEADER: str(PROTOCOL)},
+                    timeout=httpx.Timeout(timeout_s, connect=10.0),
+                ) as response,
+            ):
                 content = await read_bounded(response)
                 refuse_errors(response, content)
         return Polled(protocol_of(response), parse_manager_messages(content))
@@ -128,8 +180,12 @@ class Transport:
 @asynccontextmanager
 async def open_transport(manager_url: str, context: ssl.SSLContext) -> AsyncGenerator[Transport]:
     """Open the door; it closes its connections on leaving."""
-    async with new_client(context) as client:
-        yield Transport(client, manager_url)
+    transport = Transport(context, manager_url)
+    try:
+        yield transport
+    finally:
+        with anyio.CancelScope(shield=True):
+            await transport.aclose()
 
 
 def new_client(context: ssl.SSLContext) -> httpx.AsyncClient:
@@ -152,17 +208,23 @@ async def enrol(
 
     """
     url = manager_url.rstrip("/") + ENROL_PATH
+    async with new_client(context) as client:
+        return await certified(client, url, request, timeout_s=timeout_s)
+
+
+async def certified(
+    client: httpx.AsyncClient,
+    url: str,
+    request: EnrolRequest | RenewRequest,
+    *,
+    timeout_s: float,
+) -> EnrolAnswer:
+    """Post a request for a certificate, and return the answer."""
+    headers = {PROTOCOL_HEADER: str(PROTOCOL), "Content-Type": "application/json"}
     with manager_errors(url):
-        async with (
-            new_client(context) as client,
-            client.stream(
-                "POST",
-                url,
-                content=request.to_bytes(),
-                headers={PROTOCOL_HEADER: str(PROTOCOL), "Content-Type": "application/json"},
-                timeout=timeout_s,
-            ) as response,
-        ):
+        async with client.stream(
+            "POST", url, content=request.to_bytes(), headers=headers, timeout=timeout_s
+        ) as response:
             content = await read_bounded(response)
             refuse_errors(response, content)
     try:

@@ -29,11 +29,12 @@ from emf_agent.journal import Limits as JournalLimits
 from emf_agent.logs import configure_logging
 from emf_agent.outbox import Limits
 from emf_agent.policy import permit
+from emf_agent.renewal import Renewal
 from emf_agent.service_manager import notify
 from emf_agent.session_state import Rules
 from emf_agent.settings import Settings, load_settings
 from emf_agent.stall_watch import StallWatch
-from emf_agent.tls import client_context, subject_name
+from emf_agent.tls import certificate_facts, client_context
 from emf_agent.transport import open_transport
 from emf_agent.update_schedule import Quarantine
 
@@ -72,18 +73,19 @@ def command(
 async def serve(settings: Settings, performer: Sequence[str]) -> None:
     """Build the parts and run them; ``performer`` is the command of a long action's unit."""
     url = settings.manager.url
-    missing = identity_files(settings).missing()
+    identity = identity_files(settings)
+    identity.settle()
+    missing = identity.missing()
     if url is None or missing:
         lacking = [f"{path} is missing" for path in missing] or ["manager.url is not set"]
         raise ConfigurationError(
             [f"this node is not enrolled: {'; '.join(lacking)}; run `emf-agent enroll`"]
         )
-    name, certificate_ends = subject_name(settings.certificate_path)
-    facts = read_host_facts(settings.node.fqdn or name)
+    facts = read_host_facts(settings.node.fqdn or certificate_facts(identity.certificate).name)
     registry = load_registry(settings, facts.fqdn)
     containment = choose_containment()
     units = await choose_units()
-    context = client_context(settings.authority_path, settings.certificate_path, settings.key_path)
+    context = client_context(identity.authority, identity.certificate, identity.key)
     async with (
         open_journal(
             settings.paths.state / "journal", wall_clock=time.time, limits=journal_limits(settings)
@@ -107,7 +109,7 @@ async def serve(settings: Settings, performer: Sequence[str]) -> None:
                 else DetachedActions(units, settings.paths.state / "actions", performer),
                 tuning=tuning(settings),
                 permit=permit(settings.policy, registry),
-                certificate_ends=certificate_ends,
+                renewal=Renewal(identity, transport, facts.fqdn, wall_clock=time.time),
                 stall_watch=StallWatch(on_beat=lambda: notify("WATCHDOG=1")),
                 on_ready=lambda: notify("READY=1"),
             )
