@@ -16,6 +16,7 @@ import click
 
 from emf_agent.errors import EmfError
 from emf_manager.admin.backups import backup, restore
+from emf_manager.admin.mailboxes import mailbox
 from emf_manager.admin.nodes import audit, ca, node
 from emf_manager.admin.tokens import token
 from emf_manager.admin.users import user
@@ -130,7 +131,7 @@ def say_ready(ready: Ready, *, json_out: bool) -> None:
     notify(f"READY=1\nSTATUS=serving at {ready.url}", os.environ)
 
 
-for command in (audit, backup, ca, node, restore, token, user):
+for command in (audit, mailbox, backup, ca, node, restore, token, user):
     program.add_command(command)
 
 

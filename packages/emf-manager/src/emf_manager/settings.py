@@ -84,6 +84,11 @@ class Settings:
         return self.data_dir / "server"
 
     @property
+    def mailbox_dir(self) -> Path:
+        """What nodes pushed into mailboxes and reports."""
+        return self.data_dir / "mailboxes"
+
+    @property
     def url_file(self) -> Path:
         """Says where the server of this data directory listens, while it runs."""
         return self.data_dir / "url"

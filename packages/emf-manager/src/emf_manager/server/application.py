@@ -22,6 +22,8 @@ from emf_manager.identity.membership import Membership
 from emf_manager.identity.peer import Peer, peer_of
 from emf_manager.identity.registrar import Registrar
 from emf_manager.identity.routes import identity_routes
+from emf_manager.mailboxes.routes import mailbox_routes
+from emf_manager.mailboxes.shelf import Shelf
 from emf_manager.records import Node
 from emf_manager.store.interface import Store
 
@@ -31,14 +33,19 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(
-    engine: Engine, store: Store, authority: Authority, membership: Membership
+    engine: Engine, store: Store, authority: Authority, membership: Membership, shelf: Shelf
 ) -> ASGIApp:
     """Return the application of a manager whose parts are open."""
     registrar = Registrar(store, authority, membership)
     accounts = AccountBook(store, authority.fingerprint)
     api = build_api(Service(engine, accounts))
+    peers = Peers(membership)
     agents = Starlette(
-        routes=[*gateway_routes(engine, Peers(membership)), *identity_routes(registrar)]
+        routes=[
+            *gateway_routes(engine, peers),
+            *mailbox_routes(shelf, peers),
+            *identity_routes(registrar),
+        ]
     )
     agents.router.redirect_slashes = False
     return ByPath(api, agents)

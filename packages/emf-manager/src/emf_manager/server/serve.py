@@ -19,6 +19,7 @@ from emf_agent.errors import ConfigurationError
 from emf_manager.engine import Engine, open_engine
 from emf_manager.identity.authority import open_authority
 from emf_manager.identity.membership import Membership
+from emf_manager.mailboxes.shelf import Shelf
 from emf_manager.server.application import EngineFleet, create_app
 from emf_manager.server.bounded_head import BoundedHead
 from emf_manager.server.certificate import (
@@ -72,7 +73,8 @@ async def serve(
         async with open_store(settings.store_url) as store, open_engine(store) as engine:
             membership = Membership(store, EngineFleet(engine))
             await membership.start()
-            app = create_app(engine, store, authority, membership)
+            shelf = Shelf(settings.mailbox_dir)
+            app = create_app(engine, store, authority, membership, shelf)
             server = Server(configuration(app, context))
             url = url_of(settings.listen, sock.getsockname()[1])
             ready = Ready(url, sock.getsockname()[1], authority.fingerprint)
