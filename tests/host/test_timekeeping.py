@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emf_agent.errors import ActionError
-from emf_agent.plugin import ActionContext, ArgumentsError
+from emf_agent.plugin import ActionContext, ArgumentsError, NotApplicableError
 from emf_plugins_host.config_file import difference, read_config, replace_config
-from emf_plugins_host.timekeeping import sources
+from emf_plugins_host.timekeeping import daemons, sources
 from emf_plugins_host.timekeeping.actions import configuration_files, configure_ntp
 from emf_plugins_host.timekeeping.configuration import edit_chrony, edit_ntp, is_edited
 from emf_plugins_host.timekeeping.daemons import Clock, Ntp
@@ -241,6 +241,23 @@ def running(name: str) -> Unit:
     return Unit(name, "enabled", "active")
 
 
+@pytest.fixture
+def booted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the node be one that systemd started."""
+    monkeypatch.setattr(daemons, "SYSTEMD_RUNS", tmp_path)
+
+
+@pytest.mark.parametrize("daemon", [Ntp, Clock])
+async def test_a_node_without_systemd_says_so(
+    daemon: type[Ntp] | type[Clock], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(daemons, "SYSTEMD_RUNS", tmp_path / "nowhere")
+
+    with pytest.raises(NotApplicableError, match="systemd does not run here"):
+        await daemon().start_session()
+
+
+@pytest.mark.usefixtures("booted")
 @pytest.mark.parametrize(
     ("units", "synchronized", "state"),
     [
@@ -263,6 +280,7 @@ async def test_the_time_state_is_the_ancestors_word(
     assert await first_value(Ntp(synchronized=lambda: synchronized)) == state
 
 
+@pytest.mark.usefixtures("booted")
 async def test_a_time_service_that_says_nothing_is_unsynced_without_an_offset(
     bus: FakeBus, programs: Programs
 ) -> None:
@@ -271,6 +289,7 @@ async def test_a_time_service_that_says_nothing_is_unsynced_without_an_offset(
     assert await first_value(Ntp(synchronized=lambda: False)) == {"Unsynced": None}
 
 
+@pytest.mark.usefixtures("booted")
 async def test_the_clock_is_told_in_numbers(bus: FakeBus, programs: Programs) -> None:
     FakeSystemd(bus, running("chronyd.service"))
     programs.script(

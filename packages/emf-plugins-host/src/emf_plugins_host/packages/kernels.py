@@ -18,7 +18,7 @@ LOADED = Path("/proc/modules")
 
 @action(timeout_s=TIMEOUT_S, idempotent=True)
 def kernel_module_loaded(module: ModuleName) -> bool:
-    """Tell whether a kernel module is loaded; ``-`` and ``_`` mean the same in its name."""
+    """Tell whether a kernel module is loaded; hyphens and underscores are the same in its name."""
     try:
         text = LOADED.read_text()
     except OSError as error:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import ClassVar, Literal
 
 from typing_extensions import TypedDict
 
 from emf_agent.command import Completed, run
 from emf_agent.errors import CommandError
-from emf_agent.plugin import Daemon
+from emf_agent.plugin import Daemon, NotApplicableError
 from emf_plugins_host.dbus import SystemBus, system_bus
 from emf_plugins_host.timekeeping import sources
 from emf_plugins_host.timekeeping.kernel_clock import is_synchronized
@@ -24,6 +25,9 @@ class Unsynced(TypedDict):
 
     Unsynced: str | None
 
+
+SYSTEMD_RUNS = Path("/run/systemd/system")
+"""There where systemd is what started the node (sd_booted(3))."""
 
 TimeState = Literal["None", "Multiple", "Synced", "Unknown"] | Unsynced
 Connect = Callable[[], AbstractAsyncContextManager[SystemBus]]
@@ -42,6 +46,16 @@ class Ntp(Daemon):
     ) -> None:
         self._connect = connect
         self._synchronized = synchronized
+
+    async def start_session(self) -> TimeState:
+        """Return the first state.
+
+        Raises:
+            NotApplicableError: systemd does not run here.
+
+        """
+        require_systemd()
+        return await self.update_session()
 
     async def update_session(self) -> TimeState:
         """Return the state; equal ones are sent once."""
@@ -94,6 +108,16 @@ class Clock(Daemon):
         self._connect = connect
         self._synchronized = synchronized
 
+    async def start_session(self) -> ClockPayload:
+        """Return the first look.
+
+        Raises:
+            NotApplicableError: systemd does not run here.
+
+        """
+        require_systemd()
+        return await self.update_session()
+
     async def update_session(self) -> ClockPayload:
         """Return all of it, as it is now."""
         async with self._connect() as bus:
@@ -124,3 +148,9 @@ async def ask(program: str, *arguments: str, ok_codes: tuple[int, ...] = (0,)) -
         return completed.stdout.text
     except CommandError:
         return None
+
+
+def require_systemd() -> None:
+    """Raise NotApplicableError where no systemd could be asked for the time services."""
+    if not SYSTEMD_RUNS.is_dir():
+        raise NotApplicableError("systemd does not run here, so no time service is known")
