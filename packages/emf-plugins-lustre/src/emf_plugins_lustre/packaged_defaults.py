@@ -9,14 +9,14 @@ from typing import Any
 __all__ = ["from_environment"]
 
 
-def from_environment(variable: str, otherwise: str) -> Callable[[], Any]:
-    """Return what makes a setting's default: the variable where it is set, else ``otherwise``.
+def from_environment(*variables: str, otherwise: str | None) -> Callable[[], Any]:
+    """Return what makes a setting's default: the first variable that is set, else ``otherwise``.
 
     A default only: the agent's configuration wins over it. The model that uses it turns the text
     into the field's type (``validate_default``).
     """
 
-    def default() -> str:
-        return os.environ.get(variable) or otherwise
+    def default() -> str | None:
+        return next((value for name in variables if (value := os.environ.get(name))), otherwise)
 
     return default

@@ -19,7 +19,9 @@ class TargetSettings(BaseModel):
     lctl_allow: tuple[str, ...] = ()
     """Commands of ``lctl`` allowed beside those that only read: ``"set_param obdfilter.*"``;
     ``"*"`` allows all."""
-    ldev_conf: Path = Field(default_factory=from_environment("LDEV_CONF_PATH", "/etc/ldev.conf"))
+    ldev_conf: Path = Field(
+        default_factory=from_environment("LDEV_CONF_PATH", otherwise="/etc/ldev.conf")
+    )
 
     @field_validator("lctl_allow")
     @classmethod

@@ -1,0 +1,35 @@
+"""The settings of ``lustre.hotpools``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from emf_plugins_lustre.mailboxes.sockets import default_socket_folder
+from emf_plugins_lustre.packaged_defaults import from_environment
+
+__all__ = ["HotPoolSettings"]
+
+
+class HotPoolSettings(BaseModel):
+    """``[plugin."lustre.hotpools"]``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    lamigo_conf: str = Field(
+        default_factory=from_environment(
+            "LAMIGO_CONF_PATH", otherwise="/etc/lamigo/{fs}-{mdt}.conf"
+        )
+    )
+    """Path of a configuration, with ``{fs}`` ``{mdt}`` ``{user}`` ``{hot_pool}`` ``{cold_pool}``
+    ``{min_age}``."""
+    lpurge_conf: str = Field(
+        default_factory=from_environment(
+            "LPURGE_CONF_PATH", otherwise="/etc/lpurge/{fs}/{ost}.conf"
+        )
+    )
+    """Path of a configuration, with ``{fs}`` ``{ost}`` ``{pool}`` ``{freehi}`` ``{freelo}``
+    ``{mailbox}``."""
+    socket_folder: Path = Field(default_factory=default_socket_folder)
+    """Where the post office has its sockets."""
