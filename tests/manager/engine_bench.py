@@ -16,8 +16,9 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from emf_agent.wire import MESSAGE_PATH
+from emf_manager.callers import Caller
 from emf_manager.engine import Engine, open_engine
-from emf_manager.gateway import Peer, gateway_routes
+from emf_manager.gateway import gateway_routes
 from emf_manager.limits import Limits
 from emf_manager.records import Certificate, EnrolmentGrant, NewAudit
 from emf_manager.store.interface import Changes, Committed, Store, StoreFullError
@@ -79,8 +80,8 @@ class FakePeers:
     def __init__(self) -> None:
         self.revoked: set[str] = set()
 
-    def peer_of(self, scope: Scope) -> Peer | None:
-        found: Peer | None = scope.get("test.peer")
+    def peer_of(self, scope: Scope) -> Caller | None:
+        found: Caller | None = scope.get("test.peer")
         return found
 
     def is_revoked(self, serial: str) -> bool:

@@ -12,14 +12,14 @@ import logging
 import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 import anyio
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Receive, Scope
+from starlette.types import Receive
 
 from emf_agent.errors import EmfError, ProtocolError
 from emf_agent.wire import (
@@ -35,11 +35,12 @@ from emf_agent.wire import (
     parse_envelope,
 )
 from emf_manager.agents import values as v
+from emf_manager.callers import Caller, Callers, verified
 from emf_manager.engine import Engine
 from emf_manager.seats import NodeGoneError
 from emf_manager.store.interface import StoreError
 
-__all__ = ["Peer", "Peers", "gateway_routes"]
+__all__ = ["gateway_routes"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,33 +55,7 @@ MAX_ACKNOWLEDGED = 2**62
 MAX_NAME = 255
 
 
-class Peer(Protocol):
-    """Who is at the other end of a connection, as its verified certificate says."""
-
-    @property
-    def fqdn(self) -> str:
-        """The name the certificate was issued for."""
-        ...
-
-    @property
-    def serial(self) -> str:
-        """Upper-case hex."""
-        ...
-
-
-class Peers(Protocol):
-    """Who may speak; asked again for every request, since a connection outlives a revocation."""
-
-    def peer_of(self, scope: Scope) -> Peer | None:
-        """Return the verified peer of a connection; None where it showed no certificate."""
-        ...
-
-    def is_revoked(self, serial: str) -> bool:
-        """Tell whether a certificate may no longer be used."""
-        ...
-
-
-def gateway_routes(engine: Engine, peers: Peers) -> list[Route]:
+def gateway_routes(engine: Engine, peers: Callers) -> list[Route]:
     """Return the routes of the message endpoint: GET hangs, POST delivers."""
     gateway = Gateway(engine, peers)
     return [Route(MESSAGE_PATH, gateway.answer, methods=["GET", "POST"])]
@@ -91,7 +66,7 @@ class Gateway:
     """Both verbs of the message endpoint."""
 
     engine: Engine
-    peers: Peers
+    peers: Callers
     slots: dict[str, anyio.Semaphore] = field(default_factory=dict)
     """By node, as many as are enrolled."""
 
@@ -103,7 +78,7 @@ class Gateway:
         protocol = spoken(request)
         headers = {PROTOCOL_HEADER: str(PROTOCOL)} if protocol >= PROTOCOL else {}
         try:
-            peer = self._verified(request)
+            peer = verified(request, self.peers)
             verb = self._post if request.method == "POST" else self._get
             response = await verb(request, peer, protocol)
         except HTTPException as error:
@@ -117,20 +92,11 @@ class Gateway:
         response.headers.update(headers)
         return response
 
-    def _verified(self, request: Request) -> Peer:
-        peer = self.peers.peer_of(request.scope)
-        if peer is None:
-            raise HTTPException(401, "show the certificate this manager issued")
-        if self.peers.is_revoked(peer.serial):
-            logger.warning("refused node=%s serial=%s: revoked", peer.fqdn, peer.serial)
-            raise HTTPException(403, "this certificate has been revoked; enrol again")
-        return peer
-
-    async def _post(self, request: Request, peer: Peer, protocol: int) -> Response:
+    async def _post(self, request: Request, peer: Caller, protocol: int) -> Response:
         async with self._slots(peer.fqdn):
             return await self._take(request, peer, protocol)
 
-    async def _take(self, request: Request, peer: Peer, protocol: int) -> Response:
+    async def _take(self, request: Request, peer: Caller, protocol: int) -> Response:
         try:
             with anyio.fail_after(BODY_S):
                 body = await read_body(request, protocol)
@@ -154,7 +120,7 @@ class Gateway:
         )
         return Response(answer.to_bytes(), 202, media_type="application/json")
 
-    async def _get(self, request: Request, peer: Peer, protocol: int) -> Response:
+    async def _get(self, request: Request, peer: Caller, protocol: int) -> Response:
         if self.engine.closing:
             raise HTTPException(503, "shutting down", {"Retry-After": "1"})
         query = request.query_params
@@ -169,7 +135,7 @@ class Gateway:
         if answered is None:
             return Response(status_code=204)
         # A GET may end because the certificate was revoked while it hung (requirement R13).
-        self._verified(request)
+        verified(request, self.peers)
         if isinstance(answered, v.Refuse):
             raise HTTPException(answered.status, answered.reason)
         epoch = self.engine.epoch if protocol >= PROTOCOL else None

@@ -12,7 +12,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import Protocol, get_args
+from typing import get_args
 
 import anyio
 import anyio.to_thread
@@ -20,9 +20,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import Scope
 
 from emf_agent.wire import PROTOCOL, PROTOCOL_HEADER
+from emf_manager.callers import Callers, verified
 from emf_manager.mailboxes.shelf import (
     Kind,
     MailboxNameError,
@@ -32,7 +32,7 @@ from emf_manager.mailboxes.shelf import (
     UnknownMailboxError,
 )
 
-__all__ = ["Peer", "Peers", "mailbox_routes"]
+__all__ = ["mailbox_routes"]
 
 logger = logging.getLogger(__name__)
 
@@ -45,33 +45,7 @@ SILENCE_S = 300.0
 RETRY_AFTER_S = 5
 
 
-class Peer(Protocol):
-    """Who is at the other end of a connection."""
-
-    @property
-    def fqdn(self) -> str:
-        """The name its certificate was issued for."""
-        ...
-
-    @property
-    def serial(self) -> str:
-        """Upper-case hex."""
-        ...
-
-
-class Peers(Protocol):
-    """Who may speak."""
-
-    def peer_of(self, scope: Scope) -> Peer | None:
-        """Return the verified peer of a connection; None where it showed no certificate."""
-        ...
-
-    def is_revoked(self, serial: str) -> bool:
-        """Tell whether a certificate may no longer be used."""
-        ...
-
-
-def mailbox_routes(shelf: Shelf, peers: Peers) -> list[Route]:
+def mailbox_routes(shelf: Shelf, peers: Callers) -> list[Route]:
     """Return the two routes."""
     desk = Desk(shelf, peers)
     kinds: tuple[Kind, ...] = get_args(Kind)
@@ -81,7 +55,7 @@ def mailbox_routes(shelf: Shelf, peers: Peers) -> list[Route]:
 class Desk:
     """Takes bodies, one stream at a time."""
 
-    def __init__(self, shelf: Shelf, peers: Peers) -> None:
+    def __init__(self, shelf: Shelf, peers: Callers) -> None:
         self._shelf = shelf
         self._peers = peers
         self._writing = anyio.CapacityLimiter(4)
@@ -109,7 +83,7 @@ class Desk:
         return response
 
     async def _taken(self, kind: Kind, request: Request) -> Response:
-        peer = self._verified(request)
+        peer = verified(request, self._peers)
         name = request.headers.get(f"{kind}-message-name")
         if name is None:
             raise HTTPException(400, f"the header {kind}-message-name is missing")
@@ -139,14 +113,6 @@ class Desk:
             offset = max(receipt.next_offset, offset + len(batch))
             rejected += receipt.rejected
         return Receipt(offset, rejected)
-
-    def _verified(self, request: Request) -> Peer:
-        peer = self._peers.peer_of(request.scope)
-        if peer is None:
-            raise HTTPException(401, "show the certificate this manager issued")
-        if self._peers.is_revoked(peer.serial):
-            raise HTTPException(403, "this certificate has been revoked; enrol again")
-        return peer
 
 
 async def batches(request: Request) -> AsyncIterator[list[bytes]]:
