@@ -556,11 +556,11 @@ def test_only_the_owner_reads_what_passes_between_agent_and_unit(tmp_path: Path)
 def test_an_order_is_taken_once(tmp_path: Path) -> None:
     folder = ActionFolder(tmp_path / "i1")
     folder.place(Order(id="i1", action="x", args=[1, None], timeout_s=1))
-    assert folder.is_unread
+    assert folder.is_unread()
     assert folder.order().args == [1, None]
     folder.take()
 
-    assert not folder.is_unread
+    assert not folder.is_unread()
     with pytest.raises(OrderError, match="it was taken before"):
         folder.order()
 
@@ -612,11 +612,13 @@ def test_half_a_line_of_progress_waits_for_its_other_half(tmp_path: Path) -> Non
     ("action_id", "named"),
     [
         ("0192-ab_C", "emf-action-0192-ab_C.service"),
+        ("job-1:n1.example", "emf-action-job-1:n1.example.service"),
         ("../../etc", None),
+        ("..", None),
         ("a b", None),
         ("ü", None),
         ("x" * 200, None),
-        ("i@1.service", None),
+        ("i@1", None),
     ],
 )
 async def test_an_odd_id_makes_a_plain_name(node: Node, action_id: str, named: str | None) -> None:

@@ -28,7 +28,8 @@ __all__ = ["ActionFolder", "Order", "OrderError", "key_of"]
 
 PROGRESS_BYTES = 1024 * 1024
 """More progress of one action than this is dropped: nobody may be there to read it."""
-PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
+PLAIN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+"""What both a file and a unit may be called, systemd.unit(5); never a way out of the folder."""
 
 
 class OrderError(EmfError):
@@ -88,7 +89,6 @@ class ActionFolder:
     def _progress(self) -> Path:
         return self.path / "progress.jsonl"
 
-    @property
     def is_unread(self) -> bool:
         """Tell whether the order was not taken: then nothing was done."""
         return self._order.exists()

@@ -60,7 +60,7 @@ class DetachedActions:
                     return None
             except CommandError:
                 return None
-            if not folder.is_unread:
+            if not folder.is_unread():
                 return None
             folder.remove()
             return not_begun(str(error))
@@ -148,7 +148,7 @@ def not_begun(why: str) -> Verdict:
 def without_result(folder: ActionFolder, state: UnitState | None) -> Verdict:
     """Return the verdict on a unit that is over and has left no result."""
     how = "it is gone" if state is None else f"{state.result}, status {state.status}"
-    if folder.is_unread:
+    if folder.is_unread():
         return not_begun(f"its unit ended before ({how})")
     if state is None:
         return Verdict("unknown", Err(text="its unit is gone without a result"), reason="unit-lost")
