@@ -198,7 +198,8 @@ class Operator:
         job = await self.post("jobs", {"action": action, "nodes": self._fqdn})
         if (heard := self._done.pop(job["id"], None)) is not None:
             return heard - began
-        end = self._waiting[job["id"]] = asyncio.get_running_loop().create_future()
+        end: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._waiting[job["id"]] = end
         return await asyncio.wait_for(end, WITHIN_S) - began
 
     async def outcome(self, action: str) -> Any:

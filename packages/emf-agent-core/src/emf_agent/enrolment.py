@@ -7,7 +7,6 @@ from importlib.metadata import version
 from urllib.parse import urlsplit
 
 import anyio.to_thread
-import tomlkit
 
 from emf_agent.errors import UsageError
 from emf_agent.host_facts import resolve_fqdn
@@ -38,6 +37,9 @@ async def join(settings: Settings, manager_url: str, token: EnrolmentToken) -> s
         ConfigurationError: the files cannot be written.
 
     """
+    # Late, since the running agent imports this room too and never writes TOML.
+    import tomlkit
+
     parts = urlsplit(manager_url)
     if parts.scheme != "https" or not parts.hostname:
         raise UsageError(f"{manager_url}: must be an address like https://manager:7443")

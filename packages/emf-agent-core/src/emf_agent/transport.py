@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import gzip
 import ssl
+import sys
 from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import anyio
-import httpx
 
 from emf_agent.errors import ManagerRefusedError, ManagerUnreachableError, ProtocolError
 from emf_agent.wire import (
@@ -33,6 +33,11 @@ from emf_agent.wire import (
     parse_envelope_answer,
     parse_manager_messages,
 )
+
+# httpx imports its command line where rich and pygments are installed, and does without where it
+# cannot: 80 modules and 4 MiB that the agent would carry for nothing.
+sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+import httpx  # noqa: E402
 
 __all__ = ["PollQuery", "Polled", "Posted", "Transport", "enrol", "open_transport"]
 
