@@ -310,3 +310,16 @@ async def test_a_message_is_handled_once_although_it_is_delivered_again() -> Non
         await anyio.sleep(60)
 
         assert manager.values("counter").count({"Ok": "once"}) == 1
+
+
+@pytest.mark.parametrize(
+    ("offsets", "kept"),
+    [((0.04, 0.06, -0.3), 0.0), ((0.0, 400.0), 400.0), ((-30.0, -29.7, -30.4), -30.0)],
+    ids=["jitter", "jump", "behind"],
+)
+def test_a_clock_that_jitters_is_not_reported_anew(offsets: tuple[float, ...], kept: float) -> None:
+    link = Link()
+    for offset_s in offsets:
+        link.note_clock(offset_s)
+
+    assert link.clock_offset_s == kept

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 GATHER_S = 0.005
 POST_WITHIN_S = 60.0
+CLOCK_JITTER_S = 0.5
 NEVER_TAKEN = frozenset({400, 413, 415, 422})
 """Statuses that say the same envelope will never be taken."""
 
@@ -70,6 +71,12 @@ class Link:
         if renewed:
             self.on_renewed()
         return True
+
+    def note_clock(self, offset_s: float) -> None:
+        """Keep an offset that differs; the jitter of the way is none, and is not reported anew."""
+        known = self.clock_offset_s
+        if known is None or abs(offset_s - known) >= CLOCK_JITTER_S:
+            self.clock_offset_s = round(offset_s, 1)
 
     def lost(self) -> None:
         """Take note that a request failed."""
@@ -137,7 +144,7 @@ def taken(posted: Posted, outbox: Outbox, link: Link, wall_clock: Callable[[], f
     if answer is not None and answer.pace is not None:
         link.poll_s = answer.pace.poll_s
     if answer is not None and answer.clock is not None:
-        link.clock_offset_s = round(answer.clock - wall_clock(), 1)
+        link.note_clock(answer.clock - wall_clock())
     link.heard(posted.protocol, answer.epoch if answer else None)
 
 
