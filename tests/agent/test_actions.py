@@ -14,7 +14,7 @@ import pytest
 from emf_agent.action_call import Verdict
 from emf_agent.actions import ActionLimits, ActionRunner
 from emf_agent.command import CommandStuckError, StuckProcess
-from emf_agent.errors import ActionError
+from emf_agent.errors import ActionError, JournalError
 from emf_agent.plugin import Action, ActionContext, ActionFinished, ActionNotice, Secret, action
 from emf_agent.registry import RegisteredAction, Registry
 from emf_agent.testing import open_unthreaded_journal
@@ -475,3 +475,123 @@ async def test_an_order_that_cannot_be_read_is_answered_unless_its_id_means_some
 
         assert b.results("i1") == []
         assert b.result("i2").outcome == "refused"
+
+
+class ReadOnlyDisk:
+    """A journal whose disk turned read-only: it can be read, and nothing can be written."""
+
+    def __init__(self, journal: Any) -> None:
+        self.journal = journal
+        self.heals = False
+        self.collected = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.journal, name)
+
+    def check(self) -> None:
+        if not self.heals:
+            raise JournalError("the journal takes no record: attempt to write a readonly database")
+
+    async def recover(self) -> Any:
+        self.check()
+        return await self.journal.recover()
+
+    async def accept(self, acceptance: Any) -> Any:
+        self.check()
+        return await self.journal.accept(acceptance)
+
+    async def collect_garbage(self) -> int:
+        self.check()
+        self.collected += 1
+        return 0
+
+
+@asynccontextmanager
+async def on_a_read_only_disk(directory: Path) -> AsyncGenerator[tuple[Bench, ReadOnlyDisk]]:
+    async with (
+        open_unthreaded_journal(directory, wall_clock=lambda: 1e6) as journal,
+        anyio.create_task_group() as tasks,
+    ):
+        disk = ReadOnlyDisk(journal)
+        registry = Registry(actions={one.name: RegisteredAction("plugin", one) for one in ACTIONS})
+        given: Any = disk
+        runner = ActionRunner(registry, given, ActionLimits(), wall_clock=lambda: 1e6)
+        made = Bench(runner, journal, [1e6])
+        await tasks.start(runner.run)
+        yield made, disk
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_agent_whose_disk_is_read_only_runs_and_refuses_with_the_reason(
+    tmp_path: Path,
+) -> None:
+    EFFECTS.clear()
+    async with on_a_read_only_disk(tmp_path) as (b, _):
+        await b.take("greet", "ann")
+        await anyio.sleep(1)
+
+        assert "readonly" in str(b.runner.fault)
+        assert b.result().outcome == "refused"
+        assert "readonly" in str(b.result().reason)
+        assert EFFECTS == []
+
+
+async def test_what_a_former_process_took_on_is_not_refused_on_a_read_only_disk(
+    tmp_path: Path,
+) -> None:
+    async with bench(tmp_path, kind=Forgetful) as b:
+        await b.take("hang", None, "begun")
+        await anyio.sleep(1)
+    async with bench(tmp_path) as b:
+        b.runner.reports.listener = None
+        await b.take("greet", "ann", "ended")
+        await anyio.sleep(1)
+    async with on_a_read_only_disk(tmp_path) as (b, _):
+        await b.take("hang", None, "begun")
+        await b.take("greet", "ann", "ended")
+
+        assert b.reports[0] == b.result("begun")
+        assert b.result("begun").reason == "agent-restart"
+        assert b.result("ended").result == Ok(value="hello ann")
+
+
+async def test_when_the_disk_can_be_written_again_actions_are_taken_again(tmp_path: Path) -> None:
+    async with bench(tmp_path, kind=Forgetful) as b:
+        await b.take("again")
+        await anyio.sleep(1)
+    EFFECTS.clear()
+    async with on_a_read_only_disk(tmp_path) as (b, disk):
+        await b.take("again")
+        assert b.reports == [ActionAccepted(id="i1")], "it will be answered after all"
+        disk.heals = True
+        await anyio.sleep(3700)
+
+        assert b.runner.fault is None
+        assert EFFECTS == ["again"]
+        assert b.result().result == Ok(value=7)
+
+
+async def test_the_journal_is_tidied_every_hour_when_idle(tmp_path: Path) -> None:
+    async with on_a_read_only_disk(tmp_path) as (b, disk):
+        disk.heals = True
+        await anyio.sleep(3 * 3600 + 60)
+        assert disk.collected == 2, "the first hour was spent on recovering"
+        await b.take("hang", timeout=7200.0)
+        await anyio.sleep(3600)
+        assert disk.collected == 2
+        disk.heals = False
+        await anyio.sleep(7200)
+        assert b.result().outcome == "timed_out", "a disk that fails again harms nobody"
+
+
+async def test_observers_hear_of_a_cancel_as_a_cancel(tmp_path: Path) -> None:
+    async with bench(tmp_path) as b:
+        await b.take("hang")
+        await anyio.sleep(1)
+        await b.runner.cancel("i1")
+        await anyio.sleep(1)
+        await b.take("hang", None, "i2")
+        await anyio.sleep(10)
+
+        ended = [one.outcome for one in b.observed if isinstance(one, ActionFinished)]
+        assert ended == ["cancelled", "timed_out"]

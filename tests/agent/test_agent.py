@@ -17,6 +17,7 @@ from emf_agent.agent import Agent, Parts, Tuning
 from emf_agent.backoff import Backoff
 from emf_agent.errors import ManagerUnreachableError
 from emf_agent.host_facts import HostFacts
+from emf_agent.journal import Journal
 from emf_agent.plugin import Daemon, action
 from emf_agent.registry import (
     RegisteredAction,
@@ -151,6 +152,36 @@ async def test_hello_comes_first_and_every_session_forms(tmp_path: Path) -> None
         assert manager.hellos[0].journal_id
         assert {"agent", "action_runner", "load"} <= manager.sessions.keys()
         assert manager.values("load")[0] == {"n": 1}
+
+
+async def test_an_agent_without_a_journal_says_so_and_takes_no_actions(tmp_path: Path) -> None:
+    manager, stop = FakeManager(), anyio.Event()
+    journal = Journal(None, "the disk is read-only, then restart the agent")
+    parts = Parts(
+        facts=HostFacts("n1", "boot", "start 1", "boot-id"),
+        registry=registry(),
+        journal=journal,
+        transport=manager,
+        state_directory=tmp_path,
+        detached="no systemd runs here",
+    )
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Agent(parts).run, stop)
+        await anyio.sleep(12)
+        manager.send("action_runner", start("quick", "i1", "ann"))
+        manager.send("action_runner", {"type": "ACTION_CANCEL", "id": "i0"})
+        await anyio.sleep(5)
+
+        assert manager.hellos[0].journal_id == ""
+        assert manager.hellos[0].journal_fault == journal.fault
+        report = AgentReport.model_validate(manager.values("agent")[0])
+        assert report.health.actions_fault == journal.fault
+        assert "no systemd runs here" in str(report.health.detached)
+        assert manager.values("load")[0] == {"n": 1}
+        (refused,) = manager.results()["i1"]
+        assert refused.outcome == "refused"
+        assert "read-only" in str(refused.reason)
+        stop.set()
 
 
 async def test_the_agent_describes_itself(tmp_path: Path) -> None:

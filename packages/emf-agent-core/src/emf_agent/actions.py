@@ -199,8 +199,8 @@ class ActionRunner:
             batch, self._to_acknowledge = self._to_acknowledge, []
             try:
                 await self._journal.acknowledge(batch)
-            except JournalError:
-                logger.exception("%d acknowledgements could not be recorded", len(batch))
+            except JournalError as error:
+                logger.warning("%d acknowledgements are not recorded: %s", len(batch), error)
 
     async def _follow(self, acceptance: Acceptance) -> None:
         """Go on with an action that a former process had begun in a unit of its own."""
