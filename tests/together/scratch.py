@@ -23,6 +23,8 @@ from packaging.utils import canonicalize_name
 __all__ = ["GOOD", "Environment", "make_environment", "wheel"]
 
 CORE = "emf-agent-core"
+BASE = str(getattr(sys, "_base_executable", sys.executable))
+"""The interpreter that virtual environments are made of: pip does not write beside it."""
 GOOD = {
     "emf_good/__init__.py": "",
     "emf_good/py.typed": "",
@@ -46,6 +48,26 @@ GOOD = {
             return [ask]
         """,
 }
+
+
+COLLECT = """
+import sys
+archive, sys.argv = sys.argv[1], ["emf-agent", *sys.argv[2:]]
+sys.path.insert(0, archive)
+import zipimport
+from emf_agent.gate import boot
+places = boot.Places.of(sys.argv)
+sys.path.remove(archive)
+core = zipimport.zipimporter(archive).get_data("core.lock")
+foreign = []
+boot.enter(boot.examine(archive, core, places), places.cache, archive, foreign.append)
+from emf_agent.cli import main
+try:
+    main(sys.argv[1:])
+finally:
+    print(foreign, file=sys.stderr)
+"""
+"""Boots as the archive does, with a hook that collects; the list is the last line of stderr."""
 
 
 def record(files: Mapping[str, bytes], name: str) -> bytes:
@@ -165,10 +187,14 @@ class Environment:
 
     def closed(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run the program in the closed world, by the interpreter the environment was made of."""
-        base = getattr(sys, "_base_executable", sys.executable)
         return self.run(
-            [base, "-I", "-S", self.archive, *arguments, "--state-dir", self.state], **environment
+            [BASE, "-I", "-S", self.archive, *arguments, "--state-dir", self.state], **environment
         )
+
+    def collecting(self, *arguments: str) -> list[str]:
+        """Return the command that does the same and collects foreign files."""
+        start = [BASE, "-I", "-S", "-c", COLLECT, str(self.archive)]
+        return [*start, *arguments, "--state-dir", str(self.state)]
 
     def states(self) -> dict[str, tuple[str, str | None]]:
         """Return each plugin's state and reason; of one name, what the allowlist knows is first."""

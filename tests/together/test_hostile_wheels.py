@@ -16,7 +16,7 @@ import pytest
 
 from emf_agent.gate.boot import CONFIGURATION_INVALID
 from tests.together.hostile import HOSTILE, Hostile
-from tests.together.scratch import Environment, install, make_environment, wheel
+from tests.together.scratch import GOOD, Environment, install, make_environment, wheel
 
 pytestmark = pytest.mark.slow("makes a virtual environment, and starts pip and Python in it")
 
@@ -52,7 +52,7 @@ def environment(pristine: tuple[Environment, Path]) -> Environment:
 def test_the_closed_world_runs_what_is_locked(environment: Environment) -> None:
     done = environment.closed("action", "run", "ask")
 
-    assert (done.returncode, done.stdout) == (0, '{"Ok": {"number": 42}}\n'), done.stderr
+    assert (done.returncode, json.loads(done.stdout)) == (0, {"Ok": {"number": 42}}), done.stderr
     assert environment.states() == {"good": ("loaded", None)}
 
 
@@ -208,8 +208,6 @@ def test_an_update_is_seen_by_verify_and_diff_and_refused_until_it_is_locked(
 ) -> None:
     assert environment.plain("plugin", "verify").returncode == 0
     assert environment.plain("plugin", "diff").returncode == 0
-    from tests.together.scratch import GOOD
-
     newer = wheel(
         tmp_path,
         "emf-plugin-good",
@@ -228,7 +226,8 @@ def test_an_update_is_seen_by_verify_and_diff_and_refused_until_it_is_locked(
 
     assert environment.plain("plugin", "lock").returncode == 0
     assert environment.states()["good"] == ("loaded", None)
-    assert '"number": 43' in environment.closed("action", "run", "ask").stdout
+    asked = environment.closed("action", "run", "ask")
+    assert json.loads(asked.stdout) == {"Ok": {"number": 43}}
 
 
 def test_a_signed_lock_is_loaded_and_one_that_was_changed_after_it_is_not(
@@ -259,25 +258,6 @@ def test_a_signed_lock_is_loaded_and_one_that_was_changed_after_it_is_not(
     assert refused.stdout == ""
 
 
-COLLECT = """
-import sys
-archive, sys.argv = sys.argv[1], ["emf-agent", *sys.argv[2:]]
-sys.path.insert(0, archive)
-import zipimport
-from emf_agent.gate import boot
-places = boot.Places.of(sys.argv)
-sys.path.remove(archive)
-core = zipimport.zipimporter(archive).get_data("core.lock")
-foreign = []
-boot.enter(boot.examine(archive, core, places), places.cache, archive, foreign.append)
-from emf_agent.cli import main
-try:
-    main(sys.argv[1:])
-finally:
-    print(foreign, file=sys.stderr)
-"""
-
-
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -289,9 +269,7 @@ finally:
 def test_the_audit_hook_sees_no_foreign_file(
     environment: Environment, arguments: tuple[str, ...]
 ) -> None:
-    python = environment.python.resolve()
-    start: list[str | Path] = [python, "-I", "-S", "-c", COLLECT, environment.archive]
-    done = environment.run([*start, *arguments, "--state-dir", environment.state])
+    done = environment.run(environment.collecting(*arguments))
 
     assert done.returncode == 0, done.stderr
     assert done.stderr.splitlines()[-1] == "[]"

@@ -21,6 +21,7 @@ from emf_agent.cli.loading import load_registry
 from emf_agent.cli.options import node_options, place_options
 from emf_agent.command import Surroundings, choose_containment
 from emf_agent.detached import DetachedActions, choose_units, own_program
+from emf_agent.discovery import running_mode
 from emf_agent.enrolment import identity_files
 from emf_agent.errors import ConfigurationError, EmfError
 from emf_agent.host_facts import read_host_facts
@@ -102,7 +103,7 @@ async def serve(settings: Settings, performer: Sequence[str]) -> None:
                 journal=journal,
                 transport=transport,
                 state_directory=settings.paths.state / "plugins",
-                mode="allowlist",
+                mode=running_mode(),
                 containment=containment.name,
                 detached=units
                 if isinstance(units, str)
