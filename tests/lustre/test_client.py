@@ -13,7 +13,7 @@ from emf_plugins_lustre.client.actions import ClientActions
 from emf_plugins_lustre.client.settings import ClientSettings
 from emf_plugins_lustre.testing.node import SimulatedNode
 from tests.lustre.calls import ActionDesk
-from tests.lustre.real_time import anyio_backend
+from tests.lustre.one_loop import anyio_backend
 
 __all__ = ["anyio_backend"]
 pytestmark = pytest.mark.anyio

@@ -11,6 +11,9 @@ from emf_agent.errors import ActionError
 from emf_plugins_lustre.hotpools.actions import HotPoolActions
 from emf_plugins_lustre.hotpools.settings import HotPoolSettings
 from tests.lustre.calls import ActionDesk
+from tests.lustre.one_loop import anyio_backend
+
+__all__ = ["anyio_backend"]
 
 pytestmark = pytest.mark.anyio
 
@@ -34,11 +37,6 @@ LPURGE = {
     "freelo": 60,
     "mailbox": "foobar",
 }
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
 
 
 def desk(folder: Path, **settings: Any) -> ActionDesk:

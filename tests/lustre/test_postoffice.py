@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import anyio
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emf_agent.errors import ActionError
@@ -357,6 +357,7 @@ spooled = st.lists(
 )
 
 
+@settings(max_examples=40, deadline=None)  # each example writes files
 @given(batches=spooled)
 def test_a_spool_gives_back_every_line_in_order_across_restarts(
     tmp_path_factory: pytest.TempPathFactory, batches: list[list[bytes]]

@@ -17,7 +17,7 @@ from emf_plugins_lustre.targets.ldev import LdevEntry, entries_of, with_entries
 from emf_plugins_lustre.targets.settings import TargetSettings
 from emf_plugins_lustre.testing.node import SimulatedNode
 from tests.lustre.calls import ActionDesk
-from tests.lustre.real_time import anyio_backend
+from tests.lustre.one_loop import anyio_backend
 
 __all__ = ["anyio_backend"]
 

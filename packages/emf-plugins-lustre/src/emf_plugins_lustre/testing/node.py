@@ -10,7 +10,7 @@ that is started as a process, by the variables of :meth:`SimulatedNode.environme
 
 from __future__ import annotations
 
-import json
+import ast
 import shlex
 import sys
 import time
@@ -22,7 +22,7 @@ from typing import Any
 from emf_agent.command import PROGRAM_PATH_VARIABLE, Surroundings
 from emf_plugins_lustre.testing import program
 from emf_plugins_lustre.testing.scenario import Scenario, SimulatedFile
-from emf_plugins_lustre.testing.simulation import Simulation, locked
+from emf_plugins_lustre.testing.simulation import Simulation, dump, locked
 
 __all__ = ["SimulatedNode"]
 
@@ -47,11 +47,11 @@ class SimulatedNode:
         state = scenario.node()
         if cluster is None:
             born = time.time() - AGE_S
-            (folder / "cluster.json").write_text(json.dumps(scenario.cluster(born)), "utf-8")
+            (folder / "cluster").write_bytes(dump(scenario.cluster(born)))
             state["cluster"] = str(folder)
         else:
             state["cluster"] = str(cluster.cluster_folder)
-        (folder / "node.json").write_text(json.dumps(state), "utf-8")
+        (folder / "node").write_bytes(dump(state))
         for name in program.PROGRAMS:
             words = [sys.executable, "-I", "-S", program.__file__, str(folder), name]
             stub = programs / name
@@ -143,7 +143,7 @@ class SimulatedNode:
 
     def calls(self, name: str | None = None) -> list[list[str]]:
         """Return the arguments of each call so far, of one program or, with its name, of all."""
-        log = self._folder / "calls.jsonl"
+        log = self._folder / "calls"
         lines = log.read_text("utf-8").splitlines() if log.exists() else []
-        made: list[list[str]] = [json.loads(line) for line in lines]
+        made: list[list[str]] = [ast.literal_eval(line) for line in lines]
         return made if name is None else [call[1:] for call in made if call[0] == name]

@@ -5,7 +5,6 @@ Started as ``python -I -S program.py FOLDER NAME ARGUMENT...``.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import time
@@ -70,8 +69,8 @@ def write_out(text: str) -> None:
 def obstacle(folder: str, name: str, arguments: Sequence[str]) -> float:
     """Note the call; fail it where a failure was injected; return how long it shall take."""
     with locked(folder) as simulation:
-        with open(f"{folder}/calls.jsonl", "a", encoding="utf-8") as calls:  # noqa: PTH123
-            calls.write(json.dumps([name, *arguments]) + "\n")
+        with open(f"{folder}/calls", "a", encoding="utf-8") as calls:  # noqa: PTH123
+            calls.write(f"{[name, *arguments]!r}\n")
         for failure in simulation.node["failures"]:
             if failure["program"] == name and set(failure["words"]) <= set(arguments):
                 if failure["times"] is not None:

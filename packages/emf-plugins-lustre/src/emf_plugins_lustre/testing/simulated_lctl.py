@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 
 from emf_plugins_lustre.testing.exits import Exit
@@ -46,7 +45,8 @@ def get_param(simulation: Simulation, _command: str, words: Sequence[str]) -> st
         found = [(name, str) for name in with_folders(path for path, _ in found)]
     out: list[str] = []
     missing: list[str] = []
-    for pattern in (word for word in words if not word.startswith("-")):
+    patterns = (word for word in words if not word.startswith("-"))
+    for pattern in (one for many in patterns for one in alternatives(many)):
         matching = [one for one in found if matches(pattern, one[0])]
         if not matching:
             missing.append(pattern)
@@ -105,6 +105,8 @@ def set_param(simulation: Simulation, _command: str, words: Sequence[str]) -> st
 
 def matches(pattern: str, path: tuple[str, ...]) -> bool:
     """Tell whether a pattern of ``lctl`` means a path: ``.`` parts it, ``*`` stays in a part."""
+    import re
+
     text = "/".join(path)
     return any(re.fullmatch(expression(one), text) for one in alternatives(pattern))
 
@@ -120,6 +122,8 @@ def alternatives(pattern: str) -> list[str]:
 
 def expression(pattern: str) -> str:
     """Return a pattern as a regular expression over slashes."""
+    import re
+
     special = {"*": "[^/]*", "?": "[^/]", ".": "[./]", "/": "[./]"}
     return "".join(special.get(char, re.escape(char)) for char in pattern)
 

@@ -7,7 +7,7 @@ other nodes made beside it: what the MGS makes, an MDS lists.
 from __future__ import annotations
 
 import fcntl
-import json
+import marshal
 import os
 import time
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["Simulation", "locked"]
+__all__ = ["Simulation", "dump", "locked"]
 
 
 class Simulation:
@@ -81,51 +81,47 @@ class locked:  # noqa: N801 - reads as a word of the language
         self._folder = folder
 
     def __enter__(self) -> Simulation:
-        self._node = read(f"{self._folder}/node.json")
-        cluster_folder = self._node["cluster"]
-        self._cluster_file = f"{cluster_folder}/cluster.json"
+        cluster_folder = load(content(f"{self._folder}/node"))["cluster"]
+        self._paths = (f"{self._folder}/node", f"{cluster_folder}/cluster")
         self._lock = os.open(f"{cluster_folder}/lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock, fcntl.LOCK_EX)
         # Read again: it may have changed while the lock was another's.
-        self._before = (
-            text_of(f"{self._folder}/node.json"),
-            text_of(self._cluster_file),
-        )
-        node, cluster = map(json.loads, self._before)
+        self._before = tuple(map(content, self._paths))
+        node, cluster = map(load, self._before)
         self._simulation = Simulation(node, cluster, self._folder)
         return self._simulation
 
     def __exit__(self, *problem: object) -> None:
         try:
             if problem[0] is None or getattr(problem[1], "keeps", False):
-                self._save()
+                after = (dump(self._simulation.node), dump(self._simulation.cluster))
+                for path, old, new in zip(self._paths, self._before, after, strict=True):
+                    if new != old:
+                        replace(path, new)
         finally:
             os.close(self._lock)
 
-    def _save(self) -> None:
-        after = (json.dumps(self._simulation.node), json.dumps(self._simulation.cluster))
-        for path, before, text in zip(
-            (f"{self._folder}/node.json", self._cluster_file), self._before, after, strict=True
-        ):
-            if text != before:
-                write(path, text)
+
+def dump(value: dict[str, Any]) -> bytes:
+    """Return a state as bytes; not as JSON, whose import would be most of a program's time."""
+    return marshal.dumps(value, 2)
 
 
-def text_of(path: str) -> str:
-    """Return a file's text."""
-    with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib is slow to import
-        return file.read()
-
-
-def read(path: str) -> dict[str, Any]:
-    """Return a JSON file."""
-    value: dict[str, Any] = json.loads(text_of(path))
+def load(data: bytes) -> dict[str, Any]:
+    """Return a state from its bytes."""
+    value: dict[str, Any] = marshal.loads(data)  # noqa: S302 - written by ourselves
     return value
 
 
-def write(path: str, text: str) -> None:
+def content(path: str) -> bytes:
+    """Return a file's bytes."""
+    with open(path, "rb") as file:  # noqa: PTH123 - pathlib is slow to import
+        return file.read()
+
+
+def replace(path: str, data: bytes) -> None:
     """Replace a file at once."""
     beside = f"{path}.{os.getpid()}"
-    with open(beside, "w", encoding="utf-8") as file:  # noqa: PTH123 - as above
-        file.write(text)
+    with open(beside, "wb") as file:  # noqa: PTH123 - as above
+        file.write(data)
     os.replace(beside, path)  # noqa: PTH105 - as above
