@@ -48,20 +48,19 @@ class MountedFileSystem:
         """
         found: dict[Fid, PurePosixPath | int] = {}
         for some in chunks(fids):
-            lines = await self._resolve(some)
-            if lines is not None and len(lines) == len(some):
-                found.update(zip(some, map(self._relative, lines), strict=True))
+            ended = await self._fid2path(some)
+            refused = refusals(ended)
+            resolved = [fid for fid in some if stem(fid) not in refused]
+            text = os.fsdecode(ended.stdout.raw)
+            lines = text.removesuffix("\n").split("\n") if text else []
+            if len(lines) == len(resolved):
+                found.update((fid, refused[stem(fid)]) for fid in some if stem(fid) in refused)
+                found.update(zip(resolved, map(self._relative, lines), strict=True))
                 continue
-            # Which of them failed cannot be told from the order of lines.
+            # A name with a newline, or a failure that names no FID: one by one.
             for fid in some:
                 found[fid] = await self._path(fid)
         return found
-
-    async def _resolve(self, fids: Sequence[Fid]) -> list[str] | None:
-        ended = await self._fid2path(fids)
-        if ended.returncode != 0:
-            return None
-        return os.fsdecode(ended.stdout.raw).splitlines(keepends=False)
 
     async def _path(self, fid: Fid) -> PurePosixPath | int:
         ended = await self._fid2path([fid])

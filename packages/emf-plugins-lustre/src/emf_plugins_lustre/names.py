@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, StringConstraints
 
 __all__ = [
+    "FILE_SYSTEM",
     "FileSystemName",
     "MailboxName",
     "MountPoint",
