@@ -54,7 +54,7 @@ def boot_time(proc: Path) -> datetime:
             name, _, value = line.partition(" ")
             if name == "btime":
                 return datetime.fromtimestamp(int(value), timezone.utc)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, OverflowError) as error:
         raise ConfigurationError([f"{proc}/stat: cannot read the boot time: {error}"]) from error
     raise ConfigurationError([f"{proc}/stat has no btime line; is {proc} a proc file system?"])
 
