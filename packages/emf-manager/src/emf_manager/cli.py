@@ -1,8 +1,12 @@
-"""The program ``emf-manager``: serve, and administer the data directory."""
+"""The program ``emf-manager``: serve, and administer the data directory.
+
+A command of the administrators is found in its room when it is called, so that help is quick.
+"""
 
 from __future__ import annotations
 
 import functools
+import importlib
 import json
 import logging
 import os
@@ -15,11 +19,6 @@ import anyio
 import click
 
 from emf_agent.errors import EmfError
-from emf_manager.admin.backups import backup, restore
-from emf_manager.admin.mailboxes import mailbox
-from emf_manager.admin.nodes import audit, ca, node
-from emf_manager.admin.tokens import token
-from emf_manager.admin.users import user
 from emf_manager.admin.workbench import AdminGroup, on_data_dir
 from emf_manager.server.notify import notify
 from emf_manager.settings import DEFAULT_LISTEN, Listen, Settings
@@ -32,8 +31,56 @@ __all__ = ["main", "program"]
 END_S = 4.5
 """After a signal, whatever is still going on is cut off here."""
 
+ROOMS = {
+    "audit": "nodes",
+    "backup": "backups",
+    "ca": "nodes",
+    "mailbox": "mailboxes",
+    "node": "nodes",
+    "restore": "backups",
+    "token": "tokens",
+    "user": "users",
+}
+"""Commands of the administrators, and the room each is in."""
+HELPS = {
+    "audit": "Check the audit trail.",
+    "backup": "Write a backup of the database to FILE, also while the server runs.",
+    "ca": "Show the manager's certificate authority.",
+    "mailbox": "Make, read and remove mailboxes and reports that nodes push lines into.",
+    "node": "List and remove nodes.",
+    "restore": "Put a backup in the place of the database.",
+    "serve": "Serve agents and operators until a signal ends it.",
+    "token": "Make and revoke enrolment tokens.",
+    "user": "Create and disable users of the API.",
+}
 
-@click.group(cls=AdminGroup, context_settings={"help_option_names": ["-h", "--help"]})
+
+class Program(AdminGroup):
+    """Knows its commands by name, and imports a room when its command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's
+        """Return the names, without importing anything."""
+        return sorted(HELPS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the room of one command."""
+        if cmd_name not in ROOMS:
+            return super().get_command(ctx, cmd_name)
+        room = importlib.import_module(f"emf_manager.admin.{ROOMS[cmd_name]}")
+        command: click.Command = getattr(room, cmd_name)
+        return command
+
+    def format_commands(
+        self,
+        ctx: click.Context,  # noqa: ARG002 - click's
+        formatter: click.HelpFormatter,
+    ) -> None:
+        """Show the one-line helps, which are known without importing."""
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(HELPS.items()))
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="emf-manager", prog_name="emf-manager")
 def program() -> None:
     """The EMF manager: serves agents and operators, and administers its own data.
@@ -129,10 +176,6 @@ def say_ready(ready: Ready, *, json_out: bool) -> None:
         click.echo(f"ready {ready.url}")
     sys.stdout.flush()
     notify(f"READY=1\nSTATUS=serving at {ready.url}", os.environ)
-
-
-for command in (audit, mailbox, backup, ca, node, restore, token, user):
-    program.add_command(command)
 
 
 def main() -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from emf_agent.errors import UsageError
-from emf_manager.store.connections import sqlite_url
 
 __all__ = ["DEFAULT_DATA_DIR", "DEFAULT_LISTEN", "Listen", "Settings", "parse_seconds"]
 
@@ -66,6 +65,8 @@ class Settings:
     @property
     def store_url(self) -> str:
         """Where the store is."""
+        from emf_manager.store.connections import sqlite_url  # late: brings SQLAlchemy
+
         return self.store or sqlite_url(self.database)
 
     @property

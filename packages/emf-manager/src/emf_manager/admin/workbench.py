@@ -11,19 +11,21 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import anyio
 import click
-from pydantic import JsonValue
 
 from emf_manager.client.program import Group
-from emf_manager.identity.authority import Authority, open_authority
-from emf_manager.records import NewAudit
 from emf_manager.server.data_dir import act_as_owner, prepare_data_dir
 from emf_manager.settings import DEFAULT_DATA_DIR, Settings
-from emf_manager.store.interface import Store
-from emf_manager.store.sql import open_store
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+    from emf_manager.identity.authority import Authority
+    from emf_manager.records import NewAudit
+    from emf_manager.store.interface import Store
 
 __all__ = ["AdminGroup", "Workbench", "moment_text", "on_data_dir", "workbench", "works"]
 
@@ -48,6 +50,8 @@ class Workbench:
 
     def line(self, what: str, subject: str | None = None, **detail: JsonValue) -> NewAudit:
         """Return the audit line of what this command does."""
+        from emf_manager.records import NewAudit
+
         return NewAudit(self.now, f"admin:{who()}", what, subject, "ok", dict(detail))
 
     @property
@@ -62,6 +66,11 @@ class Workbench:
 @asynccontextmanager
 async def workbench(settings: Settings) -> AsyncGenerator[Workbench, None]:
     """Open what a data directory has, made where it is new."""
+    # Late: a command's help, and a wrong flag, need neither cryptography nor SQLAlchemy. Not later
+    # than here: the directory's owner may not be able to read where root's Python is installed.
+    from emf_manager.identity.authority import open_authority
+    from emf_manager.store.sql import open_store
+
     prepare_data_dir(settings.data_dir)
     act_as_owner(settings.data_dir)
     now = time.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,16 +79,20 @@ def explain_failure(error: DBAPIError) -> StoreError:
 
 def _sqlite(url: URL, max_bytes: int | None) -> Connections:
     in_memory = url.database in (None, "", ":memory:")
-    arguments: dict[str, Any] = {"check_same_thread": False, "timeout": BUSY_S}
+    # The module is named, or SQLAlchemy would import it later, perhaps as another user.
+    how: dict[str, Any] = {
+        "module": sqlite3,
+        "connect_args": {"check_same_thread": False, "timeout": BUSY_S},
+    }
     if in_memory:
-        engine = create_engine(url, connect_args=arguments, poolclass=StaticPool)
+        engine = create_engine(url, **how, poolclass=StaticPool)
         _prepare(engine, begin="BEGIN", max_bytes=max_bytes)
         return Connections(engine, engine, in_memory=True)
     assert url.database is not None
     _create_private(Path(url.database))
-    writing = create_engine(url, connect_args=arguments, pool_size=1, max_overflow=0)
+    writing = create_engine(url, **how, pool_size=1, max_overflow=0)
     _prepare(writing, begin="BEGIN IMMEDIATE", max_bytes=max_bytes)
-    reading = create_engine(url, connect_args=arguments, pool_size=READERS, max_overflow=0)
+    reading = create_engine(url, **how, pool_size=READERS, max_overflow=0)
     _prepare(reading, begin="BEGIN", query_only=True)
     return Connections(writing, reading, in_memory=False)
 
