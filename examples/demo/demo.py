@@ -29,6 +29,7 @@ import httpx
 T = TypeVar("T")
 WANTED = ("agent", "network", "host", "action_runner")
 WITHIN_S = 60.0
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BIN = Path(sys.executable).parent
 
 
@@ -41,11 +42,42 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def interrupted(*_: object) -> None:
+    """End as on Ctrl-C, once."""
+    hold_on()
+    raise KeyboardInterrupt
+
+
+def hold_on() -> None:
+    """Let no second Ctrl-C, nor the terminal's end, interrupt what cleans up."""
+    for number in ENDINGS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+@contextmanager
+def interrupted_later() -> Iterator[None]:
+    """Put Ctrl-C off to the end of the block, when what it starts has an owner."""
+    late: list[int] = []
+
+    def note(number: int, _: object) -> None:
+        late.append(number)
+
+    usual = {number: signal.signal(number, note) for number in ENDINGS}
+    try:
+        yield
+    finally:
+        for number, handler in usual.items():
+            signal.signal(number, handler)
+        if late:
+            interrupted()
+
+
 def ask(program: str, *arguments: str, stdin: str | None = None) -> str:
     """Run one of our programs to its end and return what it printed."""
-    done = subprocess.run(
-        [BIN / program, *arguments], input=stdin, capture_output=True, text=True, check=False
-    )
+    with interrupted_later():
+        done = subprocess.run(
+            [BIN / program, *arguments], input=stdin, capture_output=True, text=True, check=False
+        )
     if done.returncode:
         raise DemoError(f"{program} {' '.join(arguments)}: {done.stderr.strip()}")
     return done.stdout
@@ -53,26 +85,30 @@ def ask(program: str, *arguments: str, stdin: str | None = None) -> str:
 
 @contextmanager
 def service(program: str, *arguments: str, log: Path) -> Iterator[subprocess.Popen[str]]:
-    """Run one of our services until the block ends, and then end it as a service manager would."""
-    with log.open("w") as errors:
-        process = subprocess.Popen(
-            [BIN / program, *arguments],
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            text=True,
-            start_new_session=True,
-        )
-    try:
+    """Run one of our services until the block ends."""
+    with ExitStack() as owner:
+        with log.open("w") as errors, interrupted_later():
+            process = subprocess.Popen(
+                [BIN / program, *arguments],
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                text=True,
+                start_new_session=True,
+            )
+            owner.callback(end, process)
         yield process
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout:
-            process.stdout.close()
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """End a service as a service manager would."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    if process.stdout:
+        process.stdout.close()
 
 
 def address(manager: subprocess.Popen[str]) -> str:
@@ -242,15 +278,11 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def interrupted(*_: object) -> None:
-    """End as on Ctrl-C."""
-    raise KeyboardInterrupt
-
-
 def main() -> int:
     """Run the demo, and leave nothing behind."""
     wanted = arguments()
-    signal.signal(signal.SIGTERM, interrupted)
+    for number in ENDINGS:
+        signal.signal(number, interrupted)
     os.umask(0o077)
     with tempfile.TemporaryDirectory(prefix="emf-demo-") as folder, ExitStack() as stack:
         try:
@@ -272,6 +304,8 @@ def main() -> int:
             for log in sorted(Path(folder).glob("*.log")):
                 say(f"--- {log.name}\n{log.read_text()[-4000:]}")
             return 1
+        finally:
+            hold_on()
     return 0
 
 

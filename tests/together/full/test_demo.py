@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -37,3 +38,49 @@ def test_the_demo_shows_sessions_data_and_an_action_and_leaves_nothing(tmp_path:
     assert shown["action"]["result"] == {"Ok": True}
     assert 0 < shown["seconds"]["enrolled"] < shown["seconds"]["first_data"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow(reason="starts a manager and an agent, and ends them half-way")
+@pytest.mark.parametrize(
+    ("moment", "number"),
+    [
+        pytest.param("starting the manager", signal.SIGINT, id="Ctrl-C at once"),
+        pytest.param("enrolling this machine", signal.SIGINT, id="Ctrl-C half-way"),
+        pytest.param("Ctrl-C ends the demo", signal.SIGINT, id="Ctrl-C when asked to"),
+        pytest.param("enrolling this machine", signal.SIGTERM, id="told to terminate"),
+        pytest.param("starting the manager", signal.SIGHUP, id="the terminal is closed"),
+    ],
+)
+def test_whenever_it_is_ended_the_demo_leaves_no_process_and_no_file(
+    tmp_path: Path, moment: str, number: signal.Signals
+) -> None:
+    demo = subprocess.Popen(
+        [sys.executable, DEMO],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stderr is not None
+    with demo.stderr as told:
+        assert any(moment in line for line in told), "the demo ended before this"
+        demo.send_signal(number)
+        demo.send_signal(number)  # impatience
+        rest = told.read()
+
+    assert demo.wait(60) == 0, rest
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []
+    assert processes_that_name(tmp_path) == []
+
+
+def processes_that_name(folder: Path) -> list[bytes]:
+    """Return the command lines of this machine in which a folder occurs."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes()
+        except OSError:
+            continue
+        if os.fsencode(folder) in words:
+            found.append(words)
+    return found
