@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
+import marshal
 import zipfile
 from pathlib import Path
 
@@ -23,16 +25,31 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def boot_archive(core: Lock) -> bytes:
-    """Return the archive; equal inputs make equal bytes."""
+    """Return the archive; equal inputs make equal bytes.
+
+    Beside each source stands its code for this interpreter; another one compiles the source.
+    """
     gate = Path(__file__).parent
+    sources = {
+        "emf_agent/__init__.py": b'"""The agent, before it is imported."""\n',
+        **{f"emf_agent/gate/{one.name}": one.read_bytes() for one in sorted(gate.glob("*.py"))},
+    }
     files = {
         "__main__.py": MAIN.encode(),
         "core.lock": dump_lock(core),
-        "emf_agent/__init__.py": b'"""The agent, before it is imported."""\n',
-        **{f"emf_agent/gate/{one.name}": one.read_bytes() for one in sorted(gate.glob("*.py"))},
+        **sources,
+        **{f"{name}c": unchecked_code(name, source) for name, source in sources.items()},
     }
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name, data in files.items():
             archive.writestr(zipfile.ZipInfo(name, EPOCH), data)
     return buffer.getvalue()
+
+
+def unchecked_code(name: str, source: bytes) -> bytes:
+    """Return compiled code that is not compared with its source (PEP 552): both are in one file."""
+    code = compile(source, f"<boot>/{name}", "exec", dont_inherit=True)
+    flags, no_hash = (1).to_bytes(4, "little"), bytes(8)
+    # Version 2 of the format shares nothing between objects, so that its bytes are always equal.
+    return importlib.util.MAGIC_NUMBER + flags + no_hash + marshal.dumps(code, 2)
