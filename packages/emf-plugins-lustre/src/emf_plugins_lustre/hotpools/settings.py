@@ -15,21 +15,23 @@ __all__ = ["HotPoolSettings"]
 class HotPoolSettings(BaseModel):
     """``[plugin."lustre.hotpools"]``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     lamigo_conf: str = Field(
         default_factory=from_environment(
             "LAMIGO_CONF_PATH", otherwise="/etc/lamigo/{fs}-{mdt}.conf"
-        )
+        ),
+        validate_default=True,
     )
     """Path of a configuration, with ``{fs}`` ``{mdt}`` ``{user}`` ``{hot_pool}`` ``{cold_pool}``
     ``{min_age}``."""
     lpurge_conf: str = Field(
         default_factory=from_environment(
             "LPURGE_CONF_PATH", otherwise="/etc/lpurge/{fs}/{ost}.conf"
-        )
+        ),
+        validate_default=True,
     )
     """Path of a configuration, with ``{fs}`` ``{ost}`` ``{pool}`` ``{freehi}`` ``{freelo}``
     ``{mailbox}``."""
-    socket_folder: Path = Field(default_factory=default_socket_folder)
+    socket_folder: Path = Field(default_factory=default_socket_folder, validate_default=True)
     """Where the post office has its sockets."""

@@ -29,24 +29,28 @@ def is_loopback(host: str | None) -> bool:
 class ManagerConnection(BaseModel):
     """The table ``manager`` of a plugin that sends lines."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     url: str | None = Field(
-        default_factory=from_environment("EMF_MANAGER_URL", "IML_MANAGER_URL", otherwise=None)
+        default_factory=from_environment("EMF_MANAGER_URL", "IML_MANAGER_URL", otherwise=None),
+        validate_default=True,
     )
     """The manager's address, ``https://manager.example``; the same as the agent's."""
     private_key: Path = Field(
         default_factory=from_environment(
             "PRIVATE_PEM_PATH", otherwise="/etc/emf-agent/tls/agent.key"
-        )
+        ),
+        validate_default=True,
     )
     certificate: Path = Field(
-        default_factory=from_environment("CRT_PATH", otherwise="/etc/emf-agent/tls/agent.crt")
+        default_factory=from_environment("CRT_PATH", otherwise="/etc/emf-agent/tls/agent.crt"),
+        validate_default=True,
     )
     authority: Path = Field(
         default_factory=from_environment(
             "AUTHORITY_CRT_PATH", otherwise="/etc/emf-agent/tls/ca.crt"
-        )
+        ),
+        validate_default=True,
     )
     answer_within_s: Annotated[float, Field(gt=0)] = 60.0
     """How long the manager may take to acknowledge one chunk."""

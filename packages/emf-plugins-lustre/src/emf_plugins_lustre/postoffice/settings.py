@@ -17,15 +17,16 @@ __all__ = ["PostOfficeSettings"]
 class PostOfficeSettings(BaseModel):
     """``[plugin."lustre.postoffice"]``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     routes_file: Path = Field(
         default_factory=from_environment(
             "POSTMAN_CONF_PATH", otherwise="/etc/emf-agent/postman.conf"
-        )
+        ),
+        validate_default=True,
     )
     """One mailbox a line."""
-    socket_folder: Path = Field(default_factory=default_socket_folder)
+    socket_folder: Path = Field(default_factory=default_socket_folder, validate_default=True)
     spool_bytes: Annotated[int, Field(ge=1024 * 1024)] = 256 * 1024 * 1024
     """What one mailbox keeps on disk while the manager is away; then its writers wait."""
     manager: ManagerConnection = Field(default_factory=ManagerConnection)

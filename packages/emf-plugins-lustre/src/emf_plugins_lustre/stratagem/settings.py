@@ -16,7 +16,7 @@ __all__ = ["StratagemSettings"]
 class StratagemSettings(BaseModel):
     """``[plugin."lustre.stratagem"]``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scan_folder: Path = Path("/var/tmp")  # noqa: S108 - only private folders are made in it
     """Where scans leave their lists of FIDs, in folders that only root can read."""
@@ -27,10 +27,11 @@ class StratagemSettings(BaseModel):
     large_file_bytes: Annotated[int, Field(ge=0)] = 1024**3
     """Larger files, and folders, are copied in parallel by MPI processes."""
     mpi_folder: Path = Field(
-        default_factory=from_environment("OPENMPI_PATH", otherwise="/usr/lib64/openmpi/bin")
+        default_factory=from_environment("OPENMPI_PATH", otherwise="/usr/lib64/openmpi/bin"),
+        validate_default=True,
     )
     mpi_processes: Annotated[int, Field(ge=1)] = Field(
-        default_factory=from_environment("OPENMPI_COUNT", otherwise="4")
+        default_factory=from_environment("OPENMPI_COUNT", otherwise="4"), validate_default=True
     )
     mpi_hosts: Path = Path("/etc/iml/filesync-hostfile")
     patience_s: Annotated[float, Field(ge=0)] = 300.0

@@ -14,13 +14,14 @@ __all__ = ["TargetSettings"]
 class TargetSettings(BaseModel):
     """``[plugin."lustre.targets"]``."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     lctl_allow: tuple[str, ...] = ()
     """Commands of ``lctl`` allowed beside those that only read: ``"set_param obdfilter.*"``;
     ``"*"`` allows all."""
     ldev_conf: Path = Field(
-        default_factory=from_environment("LDEV_CONF_PATH", otherwise="/etc/ldev.conf")
+        default_factory=from_environment("LDEV_CONF_PATH", otherwise="/etc/ldev.conf"),
+        validate_default=True,
     )
 
     @field_validator("lctl_allow")
