@@ -18,7 +18,7 @@ from packaging.utils import canonicalize_name
 
 from emf_agent.plugin import ENTRY_POINT_GROUP
 
-__all__ = ["Entry", "Owner", "installed_entries", "installed_owners"]
+__all__ = ["Entry", "Owner", "entries_of", "installed_entries", "installed_owners"]
 
 DIRECTORY = re.compile(r"^(?P<name>.+?)-(?P<version>[^-]+)(-py\d[\w.]*)?\.(dist|egg)-info$")
 
@@ -92,8 +92,13 @@ def told_by(found: Distribution) -> tuple[str, str]:
 
 def installed_entries(path: Sequence[str] | None = None) -> tuple[Entry, ...]:
     """Return every entry point of group ``emf_agent.plugins``, by name and owner."""
+    return entries_of(installed_owners(path))
+
+
+def entries_of(owners: Iterable[tuple[Owner, Distribution]]) -> tuple[Entry, ...]:
+    """Return the entry points of our group that these offer, by name and owner."""
     found = []
-    for owner, one in installed_owners(path):
+    for owner, one in owners:
         try:
             points = [point for point in one.entry_points if point.group == ENTRY_POINT_GROUP]
         except (OSError, ValueError, TypeError, KeyError, UnicodeError, AttributeError):

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from emf_agent.allowlist import Allowlist, parse_allowlist
-from emf_agent.discovery.installed import Entry, Owner, installed_entries, installed_owners
+from emf_agent.discovery.installed import (
+    Entry,
+    Owner,
+    entries_of,
+    installed_entries,
+    installed_owners,
+)
 from emf_agent.discovery.judgement import Scene, Verdict, judge
 from emf_agent.discovery.offer import NotForThisNodeError, Offer, OfferError, offer_of
 from emf_agent.errors import ConfigurationError
@@ -80,8 +86,10 @@ def look_around(path: Sequence[str] | None = None) -> Scene:
     """
     world = closed_world()
     if world is None or path is not None:
-        owners = {owner.distribution: owner.version for owner, _ in installed_owners(path)}
-        return Scene(installed_entries(path), owners)
+        # One look for both: reading the metadata of everything installed is what takes the time.
+        installed = installed_owners(path)
+        versions = {owner.distribution: owner.version for owner, _ in installed}
+        return Scene(entries_of(installed), versions)
     locked = world.lock.distributions.values()
     places = {f"{one.site}/{one.dist_info}" for one in locked}
     return Scene(
