@@ -84,8 +84,8 @@ class FakePeers:
         found: Caller | None = scope.get("test.peer")
         return found
 
-    def is_revoked(self, serial: str) -> bool:
-        return serial in self.revoked
+    def refusal(self, caller: Caller) -> str | None:
+        return "revoked; enrol it again" if caller.serial in self.revoked else None
 
 
 class Agent:

@@ -54,5 +54,8 @@ class RecordingFleet:
     async def enrolled(self, node: Node) -> None:
         self.told.append(("enrolled", node.fqdn))
 
+    async def nudge(self, fqdn: str) -> None:
+        self.told.append(("nudged", fqdn))
+
     async def removed(self, fqdn: str, reason: str) -> None:
         self.told.append((f"removed: {reason}", fqdn))

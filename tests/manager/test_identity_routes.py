@@ -345,6 +345,37 @@ async def test_a_removed_node_is_out_at_once_whoever_removed_it(office: Office) 
     assert office.membership.is_revoked(peer.serial)
 
 
+async def test_a_revoked_node_is_refused_everywhere_and_may_be_enrolled_again(
+    office: Office,
+) -> None:
+    peer = peer_in(await office.enrol(await office.token()))
+    office.fleet.told.clear()
+    await office.store.revoke_node(NAME, at=office.now, reason="stolen", audit=NOTE)
+    await office.membership.look()
+
+    assert office.fleet.told == [("nudged", NAME)]
+    assert "revoked" in str(office.membership.refusal(peer))
+    refused = await office.post("/renew/", json={"csr": CSR}, peer=peer)
+    assert (refused.status_code, "revoked" in refused.text) == (403, True)
+    back = peer_in(await office.enrol(await office.token(), pem=csr()))
+    assert office.membership.refusal(back) is None
+
+
+async def test_a_node_that_waits_may_neither_speak_nor_renew(office: Office) -> None:
+    peer = peer_in(await office.enrol(await office.token(approval=True)))
+
+    assert "emf node approve" in str(office.membership.refusal(peer))
+    refused = await office.post("/renew/", json={"csr": CSR}, peer=peer)
+    assert (refused.status_code, "waits for approval" in refused.text) == (403, True)
+    again = Membership(office.store, office.fleet, wall=lambda: office.now)
+    await again.start()
+    assert again.refusal(peer) is not None
+
+    await office.store.approve_node(NAME, at=office.now, audit=NOTE)
+    await office.membership.look()
+    assert office.membership.refusal(peer) is None
+
+
 async def test_a_manager_that_starts_again_knows_what_is_revoked(office: Office) -> None:
     peer = peer_in(await office.enrol(await office.token()))
     await office.store.remove_node(NAME, at=office.now, reason="scrapped", audit=NOTE)

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.applications import Starlette
 
+from emf_manager.callers import Caller
 from emf_manager.mailboxes.routes import mailbox_routes
 from emf_manager.mailboxes.shelf import (
     MailboxNameError,
@@ -148,8 +149,8 @@ class FakePeers:
     def peer_of(self, scope: Any) -> FakePeer | None:
         return self.peer
 
-    def is_revoked(self, serial: str) -> bool:
-        return self.revoked
+    def refusal(self, caller: Caller) -> str | None:
+        return "revoked" if self.revoked else None
 
 
 async def post(

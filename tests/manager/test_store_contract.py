@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from emf_manager.authorization import Mandate
 from emf_manager.records import (
     ApiToken,
     Certificate,
@@ -529,7 +530,57 @@ async def test_revoked_serials_are_dropped_when_they_have_expired(store: Store) 
     assert await store.revoked_serials(now=9000.0) == {}
 
 
+async def test_a_revoked_node_keeps_all_but_its_certificates(store: Store) -> None:
+    await enrolled(store, "mds1")
+    value = LatestValue("mds1", "host", "s1", 1, 1, 1.0)
+    await store.record(Changes(values=(value,)))
+
+    revoked = await store.revoke_node("mds1", at=30.0, reason="stolen", audit=NOTE)
+
+    assert revoked is not None
+    assert [one.serial for one in revoked[1]] == ["s-mds1"]
+    assert await store.revoked_serials(now=31.0) == {"s-mds1": "mds1"}
+    assert await store.values(node="mds1") == (value,)
+    (told,) = revoked[0].events
+    assert (told.kind, told.body) == ("node.revoked", {"reason": "stolen", "certificates": 1})
+    assert await store.revoke_node("nobody", at=31.0, reason="x", audit=NOTE) is None
+    await store.remove_node("mds1", at=32.0, reason="gone", audit=NOTE)
+    assert await store.revoke_node("mds1", at=33.0, reason="x", audit=NOTE) is None
+
+
+async def test_a_node_waits_for_approval_where_its_token_asks_for_it(store: Store) -> None:
+    await store.add_grant(grant("waits", approval=True), audit=NOTE)
+    node, _ = await store.enrol("waits", certificate("mds1", "02"), at=10.0, audit=NOTE)
+    assert node.waiting
+    assert await store.waiting_nodes() == {"mds1"}
+    # What the engine writes of a node does not approve it.
+    await store.record(Changes(nodes=(Node("mds1", "online"),)))
+    assert await store.waiting_nodes() == {"mds1"}
+
+    approved = await store.approve_node("mds1", at=20.0, audit=NOTE)
+
+    assert approved is not None
+    assert [event.kind for event in approved.events] == ["node.approved"]
+    assert await store.waiting_nodes() == frozenset()
+    assert await store.approve_node("mds1", at=21.0, audit=NOTE) is None
+    assert await store.approve_node("nobody", at=21.0, audit=NOTE) is None
+
+
 # Users
+
+
+async def test_mandates_are_kept_as_they_were_given(store: Store) -> None:
+    mandates = (Mandate("oss*", ("start_*", "stop"), {"unit": ("lnet", "a'; --")}), Mandate())
+    await store.add_user(User("maria", "operator", 1.0, mandates=mandates), audit=NOTE)
+    await store.add_token(ApiToken("t1", hash_secret("s"), "maria", 1.0), audit=NOTE)
+
+    assert [user.mandates for user in await store.users()] == [mandates]
+    found = await store.find_token(hash_secret("s"), now=2.0)
+    assert found is not None
+    assert found[1].mandates == mandates
+    assert await store.bind_user("maria", (), audit=NOTE)
+    assert [user.mandates for user in await store.users()] == [()]
+    assert not await store.bind_user("jo", (), audit=NOTE)
 
 
 async def test_a_token_is_good_while_its_user_and_it_are(store: Store) -> None:
@@ -587,6 +638,6 @@ async def test_a_node_that_has_its_key_may_enrol_again(store: Store) -> None:
     assert [one.serial for one in replaced] == ["s-mds1"]
     kinds = [(event.kind, event.node, event.body) for event in await store.events()]
     assert kinds == [
-        ("node.enrolled", "mds1", {"role": None, "again": False}),
-        ("node.enrolled", "mds1", {"role": None, "again": True}),
+        ("node.enrolled", "mds1", {"role": None, "again": False, "waiting": False}),
+        ("node.enrolled", "mds1", {"role": None, "again": True, "waiting": False}),
     ]

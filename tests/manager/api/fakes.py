@@ -13,7 +13,7 @@ from emf_agent.wire import ActionDescription
 from emf_manager import views as v
 from emf_manager.api import models as m
 from emf_manager.api.guard import AuditNote
-from emf_manager.authorization import Principal, Role
+from emf_manager.authorization import Mandate, Principal, Role
 from emf_manager.bus import Bus
 from emf_manager.store.interface import StoreFullError
 
@@ -74,6 +74,22 @@ class FakeEngine:
         if fqdn not in self.views:
             raise v.NotFoundError("node", fqdn)
         return self.views[fqdn]
+
+    async def approve_node(self, fqdn: str, *, requester: str) -> None:
+        if not (await self.node(fqdn)).waiting:
+            raise v.NotFoundError("waiting node", fqdn)
+        self.views[fqdn] = replace(self.views[fqdn], waiting=False)
+        self.happen("node.approved", fqdn, by=requester)
+
+    async def revoke_node(self, fqdn: str, *, requester: str, reason: str) -> int:
+        await self.node(fqdn)
+        self.happen("node.revoked", fqdn, by=requester, reason=reason)
+        return 1
+
+    async def remove_node(self, fqdn: str, *, requester: str, reason: str) -> None:
+        await self.node(fqdn)
+        del self.views[fqdn]
+        self.happen("node.removed", fqdn, by=requester, reason=reason)
 
     async def sessions(
         self, *, node: str | None = None, daemon: str | None = None
@@ -212,15 +228,32 @@ class FakeAccounts:
         }
         self.issued: dict[str, m.Token] = {}
         self.enrolments: dict[str, m.EnrolmentToken] = {}
+        self.mandates: tuple[Mandate, ...] = ()
+        """Of the operator."""
+        self.trail: tuple[m.AuditLine, ...] = ()
 
     async def authenticate(self, token: str) -> Principal | None:
         role = TOKENS.get(token)
-        return None if role is None else Principal(role, role, f"id-of-{role}")
+        if role is None:
+            return None
+        bound = self.mandates if role == "operator" else ()
+        return Principal(role, role, f"id-of-{role}", bound)
 
     async def audit(self, note: AuditNote) -> None:
         if self.full:
             raise StoreFullError("no space left")
         self.notes.append(note)
+
+    async def audit_trail(self, *, after: int, limit: int) -> Sequence[m.AuditLine]:
+        return [line for line in self.trail if line.sequence > after][:limit]
+
+    async def bind_user(
+        self, principal: Principal, name: str, mandates: Sequence[m.Mandate]
+    ) -> m.User | None:
+        user = self.people[name]  # type: ignore[index]  # any name, not only a role's
+        bound = user.model_copy(update={"mandates": tuple(mandates)})
+        self.people[name] = bound  # type: ignore[index]  # as above
+        return bound
 
     async def users(self) -> Sequence[m.User]:
         return tuple(self.people.values())
@@ -228,7 +261,9 @@ class FakeAccounts:
     async def create_user(self, principal: Principal, request: m.UserRequest) -> m.User | None:
         if request.name in self.people:
             return None
-        user = m.User(name=request.name, role=request.role, created=MOMENT)
+        user = m.User(
+            name=request.name, role=request.role, created=MOMENT, mandates=request.mandates
+        )
         self.people[request.name] = user  # type: ignore[index]  # any name, not only a role's
         return user
 

@@ -8,14 +8,15 @@ R15 and R17).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
     "API_PREFIX",
     "ROLES",
     "ROUTES",
+    "Mandate",
     "Permission",
     "Principal",
     "Role",
@@ -41,12 +42,29 @@ GRANTED: dict[Role, frozenset[Permission]] = {
 
 
 @dataclass(frozen=True)
+class Mandate:
+    """What may be ordered: these actions, on these nodes, with these argument values.
+
+    Names and texts are patterns as of the shell (``*``, ``?``, ``[ab]``); whatever is not named
+    is not allowed.
+    """
+
+    nodes: str = "*"
+    """A node set, wildcards too, without groups."""
+    actions: tuple[str, ...] = ("*",)
+    args: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By argument, what it may be; any value where an argument is not named."""
+
+
+@dataclass(frozen=True)
 class Principal:
     """A verified caller."""
 
     user: str
     role: Role
     token_id: str
+    mandates: tuple[Mandate, ...] = ()
+    """What alone they may order; without any, whatever the role allows."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +88,9 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/me", "read"),
     Route("GET", "/nodes", "read"),
     Route("GET", "/nodes/{fqdn}", "read"),
+    Route("DELETE", "/nodes/{fqdn}", "administer"),
+    Route("POST", "/nodes/{fqdn}/approve", "administer"),
+    Route("POST", "/nodes/{fqdn}/revoke", "administer"),
     Route("GET", "/sessions", "read"),
     Route("GET", "/data", "read"),
     Route("GET", "/data/{fqdn}/{daemon}", "read"),
@@ -82,9 +103,11 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/ping", "operate"),
     Route("GET", "/events", "read"),
     Route("GET", "/events/stream", "read"),
+    Route("GET", "/audit", "administer"),
     Route("GET", "/users", "administer"),
     Route("POST", "/users", "administer"),
     Route("DELETE", "/users/{name}", "administer"),
+    Route("PUT", "/users/{name}/mandates", "administer"),
     Route("GET", "/tokens", "administer"),
     Route("POST", "/tokens", "administer"),
     Route("DELETE", "/tokens/{token_id}", "administer"),

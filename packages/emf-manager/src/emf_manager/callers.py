@@ -38,8 +38,8 @@ class Callers(Protocol):
         """Return the verified peer of a connection; None where it showed no certificate."""
         ...
 
-    def is_revoked(self, serial: str) -> bool:
-        """Tell whether a certificate may no longer be used."""
+    def refusal(self, caller: Caller) -> str | None:
+        """Return why a caller must be refused, such as a revoked certificate; None where not."""
         ...
 
 
@@ -47,13 +47,14 @@ def verified(request: Request, callers: Callers) -> Caller:
     """Return who calls.
 
     Raises:
-        HTTPException: 401 without a certificate of ours, 403 with one that was revoked.
+        HTTPException: 401 without a certificate of ours, 403 with one that is not welcome.
 
     """
     caller = callers.peer_of(request.scope)
     if caller is None:
         raise HTTPException(401, "show the certificate this manager issued")
-    if callers.is_revoked(caller.serial):
-        logger.warning("refused node=%s serial=%s: revoked", caller.fqdn, caller.serial)
-        raise HTTPException(403, "this certificate has been revoked; enrol again")
+    why = callers.refusal(caller)
+    if why is not None:
+        logger.warning("refused node=%s serial=%s: %s", caller.fqdn, caller.serial, why)
+        raise HTTPException(403, why)
     return caller

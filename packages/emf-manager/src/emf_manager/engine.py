@@ -207,6 +207,18 @@ class Engine:
         if not await self.seats.remove(fqdn, reason, by=requester):
             raise NotFoundError("node", fqdn)
 
+    async def revoke_node(self, fqdn: str, *, requester: str, reason: str) -> int:
+        """Revoke a node's certificates and count them; what it said stays; NotFoundError."""
+        revoked = await self.seats.revoke(fqdn, reason, by=requester)
+        if revoked is None:
+            raise NotFoundError("node", fqdn)
+        return revoked
+
+    async def approve_node(self, fqdn: str, *, requester: str) -> None:
+        """Let a node speak that enrolled to wait for it; NotFoundError where none waits."""
+        if not await self.seats.approve(fqdn, by=requester):
+            raise NotFoundError("waiting node", fqdn)
+
     # Nodes and what they say
 
     async def nodes(self) -> tuple[NodeView, ...]:

@@ -62,6 +62,7 @@ def node_view(node: Node, last_contact: float | None, sessions: Mapping[str, Ses
         agent_version=node.agent_version,
         boot_id=node.boot_id,
         mode=node.mode,
+        waiting=node.waiting,
         sessions={name: session_state(sessions[name]) for name in sorted(sessions)},
     )
 

@@ -13,7 +13,7 @@ from typing import Literal
 from pydantic import JsonValue
 
 from emf_agent.wire import OutcomeKind
-from emf_manager.authorization import Role
+from emf_manager.authorization import Mandate, Role
 
 __all__ = [
     "ApiToken",
@@ -54,13 +54,15 @@ def hash_secret(secret: str) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """One enrolled node. The role, the labels and ``enrolled`` belong to enrolment alone."""
+    """One enrolled node. Role, labels, ``enrolled`` and ``waiting`` belong to enrolment alone."""
 
     fqdn: str
     state: NodeState = "new"
     role: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     enrolled: float = 0.0
+    waiting: bool = False
+    """Enrolled under a token that asks for approval, and not approved yet: it may not speak."""
     reason: str | None = None
     """Why it is silent or removed."""
     instance: str | None = None
@@ -250,6 +252,8 @@ class EnrolmentGrant:
     created_by: str
     replace: bool = False
     """May take over a name that has a live certificate (requirement R13)."""
+    approval: bool = False
+    """A node that enrols with it waits until an admin approves it."""
     revoked: float | None = None
 
 
@@ -279,6 +283,8 @@ class User:
     role: Role
     created: float
     disabled: float | None = None
+    mandates: tuple[Mandate, ...] = ()
+    """What alone they may order; without any, whatever the role allows."""
 
 
 @dataclass(frozen=True)

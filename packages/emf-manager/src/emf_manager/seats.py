@@ -167,6 +167,29 @@ class Seats:
         self.announce(removed[0].events)
         return True
 
+    async def revoke(self, fqdn: str, reason: str, *, by: str) -> int | None:
+        """Take a node's certificates away; tell how many. None where there is no such node.
+
+        Its hanging GET ends when the gate that every request passes has heard of it.
+        """
+        wall = self._clock.wall()
+        audit = NewAudit(at=wall, actor=by, what="node.revoke", subject=fqdn, detail=reason)
+        revoked = await self._store.revoke_node(fqdn, at=wall, reason=reason, audit=audit)
+        if revoked is None:
+            return None
+        self.announce(revoked[0].events)
+        return len(revoked[1])
+
+    async def approve(self, fqdn: str, *, by: str) -> bool:
+        """Let a waiting node speak; False where none of this name waits."""
+        wall = self._clock.wall()
+        audit = NewAudit(at=wall, actor=by, what="node.approve", subject=fqdn)
+        approved = await self._store.approve_node(fqdn, at=wall, audit=audit)
+        if approved is not None:
+            self.announce(approved.events)
+            await self.dismiss(fqdn)
+        return approved is not None
+
     async def dismiss(self, fqdn: str) -> None:
         """Drop a node's seat: the store has forgotten it, or knows it anew, by other hands."""
         seat = self._seats.get(fqdn)

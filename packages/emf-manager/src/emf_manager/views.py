@@ -52,6 +52,8 @@ class NodeView:
     """How the agent lets plugins in: ``allowlist`` or ``enforce``."""
     sessions: dict[str, str] = field(default_factory=dict)
     """State of each daemon's session: ``active`` or ``lost``."""
+    waiting: bool = False
+    """Enrolled, and not approved yet."""
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,12 @@ import secrets
 import time
 import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from emf_manager.api import models as m
 from emf_manager.api.guard import AuditNote
-from emf_manager.api.translate import certain, moment
-from emf_manager.authorization import Principal
+from emf_manager.api.translate import certain, mandate, moment
+from emf_manager.authorization import Mandate, Principal
 from emf_manager.identity.grants import new_grant
 from emf_manager.records import ApiToken, EnrolmentGrant, NewAudit, User, hash_secret
 from emf_manager.store.interface import Store
@@ -58,7 +59,7 @@ class AccountBook:
         if now - self._noted.get(record.id, 0.0) >= NOTED_EVERY_S:
             self._noted[record.id] = now
             await self._store.touch_tokens({record.id: now})
-        return Principal(user.name, user.role, record.id)
+        return Principal(user.name, user.role, record.id, user.mandates)
 
     async def audit(self, note: AuditNote) -> None:
         """Keep a record of a write: one line when it begins, one when it has ended."""
@@ -72,15 +73,39 @@ class AccountBook:
             )
         )
 
+    async def audit_trail(self, *, after: int, limit: int) -> Sequence[m.AuditLine]:
+        """Return lines of the audit trail above a number, in order."""
+        trail = await self._store.audit_trail(after=after, limit=limit)
+        return tuple(
+            m.AuditLine(sequence=link.sequence, digest=link.digest, **asdict(link.entry))
+            for link in trail
+        )
+
     async def users(self) -> Sequence[m.User]:
         """Return every user."""
         return tuple(user_model(user) for user in await self._store.users())
 
     async def create_user(self, principal: Principal, request: m.UserRequest) -> m.User | None:
         """Create a user; None where the name is taken."""
-        user = User(name=request.name, role=request.role, created=self._now())
+        user = User(
+            name=request.name,
+            role=request.role,
+            created=self._now(),
+            mandates=tuple(map(kept_mandate, request.mandates)),
+        )
         line = self._line(principal, "create user", request.name, {"role": request.role})
         return user_model(user) if await self._store.add_user(user, audit=line) else None
+
+    async def bind_user(
+        self, principal: Principal, name: str, mandates: Sequence[m.Mandate]
+    ) -> m.User | None:
+        """Say what alone a user may order; None where there is none."""
+        line = self._line(principal, "bind user", name, {"mandates": str(len(mandates))})
+        kept = tuple(map(kept_mandate, mandates))
+        if not await self._store.bind_user(name, kept, audit=line):
+            return None
+        users = {user.name: user for user in await self._store.users()}
+        return user_model(users[name]) if name in users else None
 
     async def delete_user(self, principal: Principal, name: str) -> bool:
         """Delete a user and every token of theirs."""
@@ -130,6 +155,7 @@ class AccountBook:
             uses=request.uses,
             ttl_s=request.ttl_s,
             replace=request.replace,
+            approval=request.approval,
         )
         line = self._line(principal, "create enrolment token", grant.id, {"nodes": grant.pattern})
         await self._store.add_grant(grant, audit=line)
@@ -154,7 +180,16 @@ class AccountBook:
 
 
 def user_model(user: User) -> m.User:
-    return m.User(name=user.name, role=user.role, created=certain(user.created))
+    return m.User(
+        name=user.name,
+        role=user.role,
+        created=certain(user.created),
+        mandates=tuple(map(mandate, user.mandates)),
+    )
+
+
+def kept_mandate(asked: m.Mandate) -> Mandate:
+    return Mandate(nodes=asked.nodes, actions=asked.actions, args=dict(asked.args))
 
 
 def token_members(token: ApiToken) -> dict[str, object]:
@@ -180,5 +215,6 @@ def grant_members(grant: EnrolmentGrant) -> dict[str, object]:
         "expires": certain(grant.expires),
         "created_by": grant.created_by,
         "replace": grant.replace,
+        "approval": grant.approval,
         "revoked": moment(grant.revoked),
     }

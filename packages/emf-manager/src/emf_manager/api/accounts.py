@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import Response
 
 from emf_manager.api import models as m
 from emf_manager.api.fleet import PageQuery, missing
-from emf_manager.api.paging import Page, page
+from emf_manager.api.mandates import check_mandates
+from emf_manager.api.paging import Page, decode_cursor, encode_cursor, page
 from emf_manager.api.problems import ProblemError
 from emf_manager.api.service import Caller, Manager
 from emf_manager.authorization import GRANTED
@@ -17,6 +19,10 @@ from emf_manager.authorization import GRANTED
 __all__ = ["router"]
 
 router = APIRouter(tags=["accounts"])
+
+
+class AuditQuery(PageQuery):
+    after: Annotated[int, Field(ge=0, lt=2**63)] = 0
 
 
 @router.get("/me", response_model=m.Me)
@@ -37,10 +43,34 @@ async def list_users(manager: Manager, query: Annotated[PageQuery, Query()]) -> 
 @router.post("/users", status_code=201, response_model=m.User)
 async def create_user(manager: Manager, caller: Caller, body: m.UserRequest) -> Any:
     """Create a user; a token is made apart."""
+    check_mandates(body.role, body.mandates)
     user = await manager.accounts.create_user(caller, body)
     if user is None:
         raise ProblemError(409, "conflict", f"there is a user {body.name} already")
     return user
+
+
+@router.put("/users/{name}/mandates", response_model=m.User)
+async def bind_user(manager: Manager, caller: Caller, name: str, body: m.MandatesRequest) -> Any:
+    """Say what alone a user may order; an empty list leaves what the role allows."""
+    users = {user.name: user for user in await manager.accounts.users()}
+    if name not in users:
+        raise missing("user", name, users)
+    check_mandates(users[name].role, body.mandates)
+    user = await manager.accounts.bind_user(caller, name, body.mandates)
+    if user is None:
+        raise missing("user", name, users)
+    return user
+
+
+@router.get("/audit", response_model=Page[m.AuditLine])
+async def list_audit(manager: Manager, query: Annotated[AuditQuery, Query()]) -> Any:
+    """List the audit trail, oldest first; each line is chained to the one before."""
+    after = query.after if query.cursor is None else int(decode_cursor(query.cursor, int)[0])
+    lines = await manager.accounts.audit_trail(after=after, limit=query.limit + 1)
+    cut = tuple(lines[: query.limit])
+    following = encode_cursor((cut[-1].sequence,)) if len(lines) > query.limit else None
+    return Page[m.AuditLine](items=cut, next=following)
 
 
 @router.delete("/users/{name}", status_code=204)

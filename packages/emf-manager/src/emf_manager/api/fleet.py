@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from emf_manager.api import models as m
 from emf_manager.api import translate
+from emf_manager.api.mandates import allow_nodes
 from emf_manager.api.paging import (
     MAX_PAGE,
     Page,
@@ -22,7 +23,7 @@ from emf_manager.api.paging import (
     unchanged,
 )
 from emf_manager.api.problems import ProblemError
-from emf_manager.api.service import Manager, Service
+from emf_manager.api.service import Caller, Manager, Service
 from emf_manager.api.targets import by_name, select
 from emf_manager.views import NotFoundError
 
@@ -88,6 +89,35 @@ async def show_node(manager: Manager, fqdn: str, request: Request) -> Any:
         report = None
     node = translate.node_detail(view, report, manager.now())
     return tagged(request, node, stable([node]))
+
+
+@router.post("/nodes/{fqdn}/approve", tags=["fleet"], status_code=204)
+async def approve_node(manager: Manager, caller: Caller, fqdn: str) -> Response:
+    """Let a node speak that enrolled with a token which asks for approval."""
+    name = await one_node(manager, fqdn)
+    await manager.engine.approve_node(name, requester=f"user:{caller.user}")
+    return Response(status_code=204)
+
+
+@router.post("/nodes/{fqdn}/revoke", tags=["fleet"], response_model=m.Revoked)
+async def revoke_node(
+    manager: Manager, caller: Caller, fqdn: str, body: m.NodeReason | None = None
+) -> Any:
+    """Revoke a node's certificates: it is refused at once, and has to be enrolled again."""
+    name = await one_node(manager, fqdn)
+    reason = (body or m.NodeReason()).reason
+    count = await manager.engine.revoke_node(name, requester=f"user:{caller.user}", reason=reason)
+    return m.Revoked(fqdn=name, certificates=count)
+
+
+@router.delete("/nodes/{fqdn}", tags=["fleet"], status_code=204)
+async def remove_node(
+    manager: Manager, caller: Caller, fqdn: str, query: Annotated[m.NodeReason, Query()]
+) -> Response:
+    """Remove a node: certificates revoked, sessions and values gone, open actions unknown."""
+    name = await one_node(manager, fqdn)
+    await manager.engine.remove_node(name, requester=f"user:{caller.user}", reason=query.reason)
+    return Response(status_code=204)
 
 
 @router.get("/sessions", tags=["fleet"], response_model=Page[m.Session])
@@ -163,9 +193,10 @@ async def show_action(manager: Manager, name: str, request: Request) -> Any:
 
 
 @router.post("/ping", tags=["fleet"], response_model=m.PingAnswer)
-async def ping(manager: Manager, body: m.PingRequest) -> Any:
+async def ping(manager: Manager, caller: Caller, body: m.PingRequest) -> Any:
     """Ask nodes for a sign of life now; the answer comes when all did, or at the timeout."""
     names = await targeted(manager, body.nodes, body.exclude)
+    allow_nodes(caller, names)
     results = await manager.engine.ping(names, timeout_s=body.timeout_s)
     return m.PingAnswer(results=tuple(map(translate.ping, results)))
 

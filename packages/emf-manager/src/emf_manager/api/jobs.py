@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse
 from emf_manager.api import models as m
 from emf_manager.api import translate
 from emf_manager.api.fleet import PageQuery, tagged, targeted
+from emf_manager.api.mandates import allow
 from emf_manager.api.paging import Page, decode_cursor, encode_cursor
 from emf_manager.api.redaction import hide_secrets
 from emf_manager.api.service import Caller, Manager, Service
@@ -42,9 +43,11 @@ async def create_job(
     manager: Manager, caller: Caller, body: m.JobRequest, idempotency_key: Key = None
 ) -> Any:
     """Start an action on a node set; answered once the job is on disk."""
+    nodes = await targeted(manager, body.nodes, body.exclude)
+    await allow(manager, caller, body.action, body.args, nodes)
     order = JobOrder(
         action=body.action,
-        nodes=await targeted(manager, body.nodes, body.exclude),
+        nodes=nodes,
         requester=caller.user,
         args=body.args,
         timeout_s=body.timeout_s,
@@ -81,6 +84,10 @@ async def show_job(manager: Manager, job_id: str, request: Request) -> Any:
 @router.post("/jobs/{job_id}/cancel", response_model=m.Job, status_code=202)
 async def cancel_job(manager: Manager, caller: Caller, job_id: str) -> Any:
     """Ask every node that is not done to stop; what became of it shows in the targets."""
+    if caller.mandates:
+        job = await manager.engine.job(job_id)
+        nodes = [target.node for target in job.targets]
+        await allow(manager, caller, job.action, job.args, nodes)
     return await shown(manager, await manager.engine.cancel_job(job_id, requester=caller.user))
 
 

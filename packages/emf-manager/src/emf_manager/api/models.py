@@ -92,6 +92,7 @@ class Node(Answer):
     sessions: dict[str, str] = Field(
         default_factory=dict, examples=[{"agent": "active", "network": "active"}]
     )
+    waiting: bool = Field(default=False, description="Enrolled, and not approved yet.")
 
 
 class Plugin(Answer):
@@ -108,6 +109,19 @@ class NodeDetail(Node):
     """One node with what its agent reports of itself."""
 
     plugins: tuple[Plugin, ...] = ()
+
+
+class NodeReason(Question):
+    """Why something is done to a node; stands in its events and in the audit trail."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=255)] = "by an admin"
+
+
+class Revoked(Answer):
+    """What a revocation took away."""
+
+    fqdn: str = Field(examples=[NODE])
+    certificates: int = Field(description="How many were good until now.")
 
 
 class Session(Answer):
@@ -283,19 +297,70 @@ class Event(Answer):
     body: JsonValue = None
 
 
+class AuditLine(Answer):
+    """One line of the audit trail; ``digest`` chains it to the one before."""
+
+    sequence: int = Field(examples=[4711])
+    at: float = Field(description="Seconds since the epoch: the digest covers this very number.")
+    actor: str = Field(examples=["user:maria"])
+    what: str = Field(examples=["POST /api/v1/jobs"])
+    subject: str | None = None
+    outcome: str = Field(examples=["ok"])
+    detail: JsonValue = None
+    digest: str
+
+
+Pattern = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class Mandate(BaseModel):
+    """What may be ordered: these actions, on these nodes, with these argument values."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    nodes: NodeSetText = Field(default="*", examples=["oss[01-16]"], description="No groups.")
+    actions: Annotated[tuple[Pattern, ...], Field(min_length=1, max_length=100)] = Field(
+        default=("*",), examples=[["systemd_*"]]
+    )
+    args: Annotated[
+        dict[str, Annotated[tuple[Pattern, ...], Field(max_length=100)]], Field(max_length=100)
+    ] = Field(
+        default_factory=dict,
+        examples=[{"unit": ["lnet*"]}],
+        description="By argument, patterns of what it may be; any value where it is not named.",
+    )
+
+
+Mandates = Annotated[tuple[Mandate, ...], Field(max_length=100)]
+
+
 class User(Answer):
     """Somebody who may hold tokens."""
 
     name: str = Field(examples=["maria"])
     role: Role
     created: datetime = Field(examples=[MOMENT])
+    mandates: Mandates = Field(
+        default=(), description="What alone they may order; without any, what the role allows."
+    )
 
 
-class UserRequest(Question):
+class UserRequest(BaseModel):
     """Creates a user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: UserName
     role: Role
+    mandates: Mandates = ()
+
+
+class MandatesRequest(BaseModel):
+    """Says what alone a user may order; none lifts every bound but the role."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mandates: Mandates
 
 
 class Token(Answer):
@@ -336,6 +401,7 @@ class EnrolmentToken(Answer):
     expires: datetime = Field(examples=[MOMENT])
     created_by: str = Field(default="", examples=["maria"])
     replace: bool = False
+    approval: bool = False
     revoked: datetime | None = None
 
 
@@ -348,6 +414,9 @@ class EnrolmentTokenRequest(Question):
     ttl_s: Annotated[float, Field(gt=0, le=7 * 86400)] = 3600.0
     replace: bool = Field(
         default=False, description="May take over a name that has a live certificate."
+    )
+    approval: bool = Field(
+        default=False, description="A node that enrols with it waits until an admin approves it."
     )
 
 

@@ -29,6 +29,18 @@ class Engine(Protocol):
         """Return one node; NotFoundError."""
         ...
 
+    async def approve_node(self, fqdn: str, *, requester: str) -> None:
+        """Let a waiting node speak; NotFoundError."""
+        ...
+
+    async def revoke_node(self, fqdn: str, *, requester: str, reason: str) -> int:
+        """Revoke a node's certificates, and count them; NotFoundError."""
+        ...
+
+    async def remove_node(self, fqdn: str, *, requester: str, reason: str) -> None:
+        """Forget a node; NotFoundError."""
+        ...
+
     async def sessions(
         self, *, node: str | None = None, daemon: str | None = None
     ) -> tuple[v.SessionView, ...]:
@@ -95,12 +107,22 @@ class Accounts(Protocol):
         """Keep a record of a write."""
         ...
 
+    async def audit_trail(self, *, after: int, limit: int) -> Sequence[m.AuditLine]:
+        """Return lines of the audit trail above a number, in order."""
+        ...
+
     async def users(self) -> Sequence[m.User]:
         """Return every user."""
         ...
 
     async def create_user(self, principal: Principal, request: m.UserRequest) -> m.User | None:
         """Create a user; None where the name is taken."""
+        ...
+
+    async def bind_user(
+        self, principal: Principal, name: str, mandates: Sequence[m.Mandate]
+    ) -> m.User | None:
+        """Say what alone a user may order; None where there is none."""
         ...
 
     async def delete_user(self, principal: Principal, name: str) -> bool:

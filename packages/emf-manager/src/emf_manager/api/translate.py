@@ -10,10 +10,11 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from emf_manager import views as v
 from emf_manager.api import models as m
+from emf_manager.authorization import Mandate
 from emf_manager.nodesets import fold_nodes
 
 __all__ = ["action", "data", "event", "job", "job_summary", "moment", "node", "node_detail"]
-__all__ += ["certain", "ping", "session"]
+__all__ += ["certain", "mandate", "ping", "session"]
 
 PLUGINS: TypeAdapter[tuple[m.Plugin, ...]] = TypeAdapter(tuple[m.Plugin, ...])
 
@@ -49,6 +50,11 @@ def node_members(view: v.NodeView, now: float) -> dict[str, Any]:
         "last_contact": moment(contact),
         "age_s": None if contact is None else max(0.0, now - contact),
     }
+
+
+def mandate(kept: Mandate) -> m.Mandate:
+    """Return a mandate."""
+    return m.Mandate(nodes=kept.nodes, actions=kept.actions, args=dict(kept.args))
 
 
 def session(view: v.SessionView) -> m.Session:

@@ -27,6 +27,7 @@ def new_grant(
     uses: int = 1,
     ttl_s: float = 3600.0,
     replace: bool = False,
+    approval: bool = False,
 ) -> tuple[EnrolmentToken, EnrolmentGrant]:
     """Return a token of 256 random bits, and the grant that is kept of it.
 
@@ -53,6 +54,7 @@ def new_grant(
         expires=now + ttl_s,
         created_by=created_by,
         replace=replace,
+        approval=approval,
     )
     return token, grant
 

@@ -12,7 +12,6 @@ from typing import Protocol
 
 import anyio
 
-from emf_manager.identity.peer import Peer
 from emf_manager.records import Node
 from emf_manager.store.interface import Store, StoreError
 
@@ -22,7 +21,22 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
 """A revocation made by another process takes this long to be seen (requirement R13: 1 s)."""
-KINDS = ("node.enrolled", "node.removed")
+KINDS = ("node.enrolled", "node.approved", "node.revoked", "node.removed")
+COMES_OR_GOES = ("node.enrolled", "node.approved", "node.removed")
+
+
+class Known(Protocol):
+    """A node, as its verified certificate says."""
+
+    @property
+    def fqdn(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def serial(self) -> str:
+        """Upper-case hex."""
+        ...
 
 
 class Fleet(Protocol):
@@ -34,6 +48,10 @@ class Fleet(Protocol):
 
     async def removed(self, fqdn: str, reason: str) -> None:
         """Drop a name: end its sessions and its hanging request."""
+        ...
+
+    async def nudge(self, fqdn: str) -> None:
+        """End a name's hanging request, so that who it is is looked at again."""
         ...
 
 
@@ -53,24 +71,25 @@ class Membership:
         self._wall = wall
         self._look_every_s = look_every_s
         self._revoked: Mapping[str, str] = {}
+        self._waiting: frozenset[str] = frozenset()
         self._seen = 0
         self._looking = anyio.Lock()
 
     async def start(self) -> None:
         """Read what is revoked; what happened before now, the fleet has read itself."""
         self._seen = (await self._store.event_bounds())[1]
-        self._revoked = await self._store.revoked_serials(now=self._wall())
+        await self._read()
 
     def is_revoked(self, serial: str) -> bool:
         """Tell whether a certificate may no longer be used."""
         return serial in self._revoked
 
-    def refusal(self, peer: Peer) -> str | None:
+    def refusal(self, peer: Known) -> str | None:
         """Return why this node's request must be refused (403), or None."""
         if self.is_revoked(peer.serial):
             return f"the certificate of {peer.fqdn} is revoked; enrol the node again"
-        if peer.not_after <= self._wall():
-            return f"the certificate of {peer.fqdn} has expired; enrol the node again"
+        if peer.fqdn in self._waiting:
+            return f"{peer.fqdn} waits for approval: emf node approve {peer.fqdn}"
         return None
 
     async def look(self) -> None:
@@ -81,9 +100,13 @@ class Membership:
                 return
             news = await self._store.events(after=self._seen, limit=newest, kinds=KINDS)
             if news:
-                self._revoked = await self._store.revoked_serials(now=self._wall())
-            for name in dict.fromkeys(event.node for event in news if event.node is not None):
+                await self._read()
+            renamed = [e.node for e in news if e.kind in COMES_OR_GOES and e.node is not None]
+            for name in dict.fromkeys(renamed):
                 await self._tell(name)
+            for event in news:
+                if event.kind == "node.revoked" and event.node is not None:
+                    await self._fleet.nudge(event.node)
             self._seen = newest
 
     async def watch(self) -> None:
@@ -94,6 +117,10 @@ class Membership:
                 await self.look()
             except StoreError:
                 logger.exception("looking for removed nodes failed; trying again")
+
+    async def _read(self) -> None:
+        self._revoked = await self._store.revoked_serials(now=self._wall())
+        self._waiting = await self._store.waiting_nodes()
 
     async def _tell(self, fqdn: str) -> None:
         """Tell the fleet how a name stands now, whatever happened in between."""

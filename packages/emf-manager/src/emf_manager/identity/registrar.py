@@ -109,6 +109,8 @@ class Registrar:
             why = "renewal needs the certificate that is to be renewed"
             raise await self._refused(address, None, why, 401, what="renew")
         refusal = self._membership.refusal(peer)
+        if peer.not_after <= now:
+            refusal = f"the certificate of {peer.fqdn} has expired; enrol the node again"
         node = await self._store.node(peer.fqdn)
         if refusal is None and (node is None or node.state == "removed"):
             refusal = f"{peer.fqdn} is not a node of this manager; enrol it"

@@ -15,6 +15,7 @@ from emf_manager.api.account_book import AccountBook
 from emf_manager.api.application import build_api
 from emf_manager.api.service import Service
 from emf_manager.authorization import API_PREFIX
+from emf_manager.callers import Caller
 from emf_manager.engine import Engine
 from emf_manager.gateway import gateway_routes
 from emf_manager.identity.authority import Authority
@@ -74,9 +75,9 @@ class Peers:
         peer = peer_of(scope)
         return None if peer is None or peer.not_after <= time.time() else peer
 
-    def is_revoked(self, serial: str) -> bool:
-        """Tell whether a certificate may no longer be used."""
-        return self.membership.is_revoked(serial)
+    def refusal(self, caller: Caller) -> str | None:
+        """Return why a caller must be refused; None where it may speak."""
+        return self.membership.refusal(caller)
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,10 @@ class EngineFleet:
     async def enrolled(self, node: Node) -> None:
         """Have the node start with nothing of what an earlier one of its name had."""
         await self.engine.seats.dismiss(node.fqdn)
+
+    async def nudge(self, fqdn: str) -> None:
+        """Have its hanging request end."""
+        await self.engine.nudge(fqdn)
 
     async def removed(self, fqdn: str, reason: str) -> None:
         """Have its hanging request end, and its next one refused."""

@@ -37,7 +37,7 @@ EARLIER = {
     "accepted": ("queued", "offered"),
     "started": ("queued", "offered", "accepted"),
 }
-ENROLMENTS_OWN = ("role", "labels", "enrolled")
+ENROLMENTS_OWN = ("role", "labels", "enrolled", "waiting")
 
 
 def record(connection: Connection, changes: Changes) -> Committed:

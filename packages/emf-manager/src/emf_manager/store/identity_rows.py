@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pydantic import JsonValue
 from sqlalchemy import Connection, delete, select, update
 
 from emf_agent.wire import OutcomeKind
@@ -18,7 +19,7 @@ from emf_manager.store.interface import (
 from emf_manager.store.rows import read, read_node, read_target, row_of, upsert
 from emf_manager.store.trails import append_audit
 
-__all__ = ["enrol", "nodes_listed", "remove_node"]
+__all__ = ["approve_node", "enrol", "nodes_listed", "remove_node", "revoke_node"]
 
 
 def enrol(
@@ -36,14 +37,16 @@ def enrol(
     if redeemed.rowcount != 1:
         raise GrantUnusableError("the token is used up, expired or revoked; make a new one")
     grant = connection.execute(select(t.grants).where(mine)).mappings().one()
-    node = Node(certificate.fqdn, role=grant["role"], enrolled=at)
+    waiting = bool(grant["approval"])
+    node = Node(certificate.fqdn, role=grant["role"], enrolled=at, waiting=waiting)
     upsert(connection, t.nodes, [row_of(node)])
     live = _live_certificates(connection, certificate.fqdn, at)
     strangers = any(one.key_sha256 != certificate.key_sha256 for one in live)
     if strangers and not grant["replace"]:
         raise NameAliveError(certificate.fqdn)
     replaced = _revoke(connection, live, at, "replaced")
-    told = NewEvent(at, "node.enrolled", node.fqdn, {"role": node.role, "again": bool(live)})
+    about: JsonValue = {"role": node.role, "again": bool(live), "waiting": waiting}
+    told = NewEvent(at, "node.enrolled", node.fqdn, about)
     _forget(connection, node.fqdn, at, "enrolled-again", told)
     connection.execute(t.certificates.insert(), row_of(certificate))
     append_audit(connection, (audit,))
@@ -64,6 +67,32 @@ def remove_node(
     committed = _forget(connection, fqdn, at, "node-removed", told)
     append_audit(connection, (audit,))
     return committed, gone
+
+
+def revoke_node(
+    connection: Connection, fqdn: str, at: float, reason: str, audit: NewAudit
+) -> tuple[Committed, tuple[Certificate, ...]] | None:
+    """Take a node's certificates away and nothing else, as ``Store.revoke_node`` says."""
+    row = connection.execute(select(t.nodes).where(t.nodes.c.fqdn == fqdn)).mappings().first()
+    if row is None or row["state"] == "removed":
+        return None
+    gone = _revoke(connection, _live_certificates(connection, fqdn, at), at, reason)
+    told = NewEvent(at, "node.revoked", fqdn, {"reason": reason, "certificates": len(gone)})
+    return record(connection, Changes(events=(told,), audit=(audit,))), gone
+
+
+def approve_node(connection: Connection, fqdn: str, at: float, audit: NewAudit) -> Committed | None:
+    """Let a waiting node speak, as ``Store.approve_node`` says."""
+    node = t.nodes.c
+    approved = (
+        update(t.nodes)
+        .where(node.fqdn == fqdn, node.waiting.is_(True), node.state != "removed")
+        .values(waiting=False)
+    )
+    if connection.execute(approved).rowcount != 1:
+        return None
+    told = NewEvent(at, "node.approved", fqdn)
+    return record(connection, Changes(events=(told,), audit=(audit,)))
 
 
 def _live_certificates(connection: Connection, fqdn: str, at: float) -> tuple[Certificate, ...]:

@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from emf_agent.errors import EmfError, RefusedError
 from emf_agent.wire import OutcomeKind
+from emf_manager.authorization import Mandate
 from emf_manager.records import (
     ApiToken,
     AuditEntry,
@@ -120,7 +121,7 @@ class Changes:
     envelope: EnvelopeKey | None = None
     """Seen before: nothing else of these changes is applied."""
     nodes: tuple[Node, ...] = ()
-    """Whole rows, except role, labels and ``enrolled``, which stay as enrolment set them.
+    """Whole rows, except role, labels, ``enrolled`` and ``waiting``, which are enrolment's.
 
     A removed node stays removed; only enrolment brings its name back.
     """
@@ -268,6 +269,10 @@ class Store(Protocol):
         """Append to the audit trail."""
         ...
 
+    async def audit_length(self) -> int:
+        """Return how many lines the audit trail has had: its last one's number."""
+        ...
+
     async def audit_trail(self, *, after: int = 0, limit: int = 1000) -> tuple[AuditEntry, ...]:
         """Return the audit trail above a number, in order."""
         ...
@@ -297,6 +302,20 @@ class Store(Protocol):
 
         None where there is no such node. The answer names the certificates that were revoked.
         """
+        ...
+
+    async def revoke_node(
+        self, fqdn: str, *, at: float, reason: str, audit: NewAudit
+    ) -> tuple[Committed, tuple[Certificate, ...]] | None:
+        """Revoke a node's certificates; all that is known of it stays. None as ``remove_node``."""
+        ...
+
+    async def approve_node(self, fqdn: str, *, at: float, audit: NewAudit) -> Committed | None:
+        """Let a waiting node speak; None where no node of this name waits."""
+        ...
+
+    async def waiting_nodes(self) -> frozenset[str]:
+        """Return the names that wait for approval."""
         ...
 
     async def add_grant(self, grant: EnrolmentGrant, *, audit: NewAudit) -> None:
@@ -351,6 +370,10 @@ class Store(Protocol):
 
     async def users(self) -> tuple[User, ...]:
         """Return users by name."""
+        ...
+
+    async def bind_user(self, name: str, mandates: tuple[Mandate, ...], *, audit: NewAudit) -> bool:
+        """Say what alone a user may order; False where there is none."""
         ...
 
     async def disable_user(self, name: str, *, at: float, audit: NewAudit) -> bool:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any, TypeVar
 
+from pydantic import JsonValue
 from sqlalchemy import ColumnElement, Connection, RowMapping, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
-from emf_manager.records import Node, Orphan, Outcome, Target
+from emf_manager.authorization import Mandate
+from emf_manager.records import Node, Orphan, Outcome, Target, User
 
 __all__ = [
     "insert_new",
+    "mandates_column",
     "outcome_columns",
     "read",
     "read_node",
     "read_orphan",
     "read_target",
+    "read_user",
     "row_of",
     "target_row",
     "upsert",
+    "user_row",
 ]
 
 Record = TypeVar("Record")
@@ -84,6 +89,26 @@ def read_orphan(row: RowMapping) -> Orphan:
     outcome = read_outcome(row)
     assert outcome is not None
     return Orphan(row["node"], row["action_id"], outcome)
+
+
+def user_row(user: User) -> dict[str, Any]:
+    return {**row_of(user), "mandates": mandates_column(user.mandates)}
+
+
+def read_user(row: RowMapping) -> User:
+    mandates = tuple(
+        Mandate(
+            nodes=one["nodes"],
+            actions=tuple(one["actions"]),
+            args={name: tuple(values) for name, values in one["args"].items()},
+        )
+        for one in row["mandates"] or ()
+    )
+    return read(User, {**row, "mandates": mandates})
+
+
+def mandates_column(mandates: Sequence[Mandate]) -> JsonValue:
+    return [asdict(one) for one in mandates] or None
 
 
 def upsert(

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -41,7 +42,7 @@ __all__ = [
     "values",
 ]
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; what a fresh database is stamped with."""
 
 LARGEST = 2**63 - 1
@@ -109,6 +110,7 @@ nodes = Table(
     Column("role", Text),
     Column("labels", Json, nullable=False),
     Column("enrolled", Double, nullable=False),
+    Column("waiting", Boolean, nullable=False, server_default=false()),
     Column("reason", Words),
     Column("instance", Words),
     Column("superseded", Json, nullable=False),
@@ -249,6 +251,7 @@ users = Table(
     Column("role", Text, nullable=False),
     Column("created", Double, nullable=False),
     Column("disabled", Double),
+    Column("mandates", Json),
 )
 
 api_tokens = Table(
@@ -278,6 +281,7 @@ grants = Table(
     Column("expires", Double, nullable=False),
     Column("created_by", Words, nullable=False),
     Column("replace", Boolean, nullable=False),
+    Column("approval", Boolean, nullable=False, server_default=false()),
     Column("revoked", Double),
 )
 

@@ -12,6 +12,7 @@ import anyio.to_thread
 from sqlalchemy import Connection, Table, delete, func, select, update
 from sqlalchemy.exc import DBAPIError
 
+from emf_manager.authorization import Mandate
 from emf_manager.records import (
     ApiToken,
     AuditEntry,
@@ -39,7 +40,16 @@ from emf_manager.store.interface import (
     Loaded,
     TargetTally,
 )
-from emf_manager.store.rows import insert_new, read, read_node, read_orphan, row_of
+from emf_manager.store.rows import (
+    insert_new,
+    mandates_column,
+    read,
+    read_node,
+    read_orphan,
+    read_user,
+    row_of,
+    user_row,
+)
 from emf_manager.store.trails import append_audit, take_numbers
 from emf_manager.store.upgrade import bring_up_to_date
 from emf_manager.store.writer import Writer
@@ -163,6 +173,11 @@ class SqlStore:
         (link,) = await self._writer.write(lambda c: append_audit(c, (entry,)))
         return link
 
+    async def audit_length(self) -> int:
+        wanted = select(t.counters.c.value).where(t.counters.c.name == "audit")
+        length: int = await self._read(lambda c: c.execute(wanted).scalar_one())
+        return length
+
     async def audit_trail(self, *, after: int = 0, limit: int = 1000) -> tuple[AuditEntry, ...]:
         wanted = (
             select(t.audit)
@@ -205,6 +220,21 @@ class SqlStore:
             lambda c: identity_rows.remove_node(c, fqdn, at, reason, audit)
         )
 
+    async def revoke_node(
+        self, fqdn: str, *, at: float, reason: str, audit: NewAudit
+    ) -> tuple[Committed, tuple[Certificate, ...]] | None:
+        return await self._writer.write(
+            lambda c: identity_rows.revoke_node(c, fqdn, at, reason, audit)
+        )
+
+    async def approve_node(self, fqdn: str, *, at: float, audit: NewAudit) -> Committed | None:
+        return await self._writer.write(lambda c: identity_rows.approve_node(c, fqdn, at, audit))
+
+    async def waiting_nodes(self) -> frozenset[str]:
+        node = t.nodes.c
+        wanted = select(node.fqdn).where(node.waiting.is_(True), node.state != "removed")
+        return await self._read(lambda c: frozenset(c.execute(wanted).scalars()))
+
     async def add_grant(self, grant: EnrolmentGrant, *, audit: NewAudit) -> None:
         await self._insert(t.grants, grant, audit)
 
@@ -246,14 +276,26 @@ class SqlStore:
 
     async def add_user(self, user: User, *, audit: NewAudit) -> bool:
         def add(connection: Connection) -> bool:
-            added = insert_new(connection, t.users, row_of(user))
+            added = insert_new(connection, t.users, user_row(user))
             append_audit(connection, (audit if added else replace(audit, outcome="taken"),))
             return added
 
         return await self._writer.write(add)
 
     async def users(self) -> tuple[User, ...]:
-        return await self._rows(select(t.users).order_by(t.users.c.name), User)
+        wanted = select(t.users).order_by(t.users.c.name)
+        return await self._read(lambda c: tuple(map(read_user, c.execute(wanted).mappings())))
+
+    async def bind_user(self, name: str, mandates: tuple[Mandate, ...], *, audit: NewAudit) -> bool:
+        def bind(connection: Connection) -> bool:
+            mine = update(t.users).where(t.users.c.name == name)
+            known = (
+                connection.execute(mine.values(mandates=mandates_column(mandates))).rowcount == 1
+            )
+            append_audit(connection, (audit if known else replace(audit, outcome="unknown"),))
+            return known
+
+        return await self._writer.write(bind)
 
     async def disable_user(self, name: str, *, at: float, audit: NewAudit) -> bool:
         return await self._mark(t.users, "name", name, {"disabled": at}, audit)
@@ -302,7 +344,7 @@ class SqlStore:
                 t.users.c.name == row["user"], t.users.c.disabled.is_(None)
             )
             user = connection.execute(owner).mappings().first()
-            return None if user is None else (read(ApiToken, row), read(User, user))
+            return None if user is None else (read(ApiToken, row), read_user(user))
 
         return await self._read(find)
 
