@@ -3,54 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-from emf_agent.cli import main
-from tests.agent.distributions import Site, importing, rule
-
-
-@dataclass(frozen=True)
-class Done:
-    """How a call of the program ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-class Node:
-    """A node: a folder for the state, a site with plugins, and the program."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.site = Site(folder / "site")
-        self.state = folder / "state"
-        self._capsys = capsys
-
-    def __call__(self, *arguments: str, **environment: str) -> Done:
-        self._capsys.readouterr()
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            with pytest.raises(SystemExit) as ended:
-                main([*arguments, "--state-dir", str(self.state)])
-        told = self._capsys.readouterr()
-        code = ended.value.code
-        return Done(code if isinstance(code, int) else 0, told.out, told.err)
-
-    def allow(self, text: str) -> None:
-        (self.state / "etc").mkdir(parents=True, exist_ok=True)
-        (self.state / "etc/allowlist.toml").write_text(f'schema = 1\nmode = "allowlist"\n{text}')
-
-
-@pytest.fixture
-def node(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Generator[Node, None, None]:
-    made = Node(tmp_path, capsys)
-    with importing(made.site):
-        yield made
+from tests.agent.cli.node import Node
+from tests.agent.distributions import rule
 
 
 def listed(told: str, name: str) -> dict[str, object]:

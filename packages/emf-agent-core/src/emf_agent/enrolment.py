@@ -21,6 +21,13 @@ __all__ = ["identity_files", "join"]
 DEFAULT_PORT = 443
 
 
+class NotAnAddressError(UsageError):
+    """What was given is no address of a manager."""
+
+    def __init__(self, given: str) -> None:
+        super().__init__(f"{given}: must be an address like https://manager:7443")
+
+
 def identity_files(settings: Settings) -> IdentityFiles:
     """Return where this node's identity is kept."""
     return IdentityFiles(settings.key_path, settings.certificate_path, settings.authority_path)
@@ -34,17 +41,16 @@ async def join(settings: Settings, manager_url: str, token: EnrolmentToken) -> s
     Raises:
         ManagerUnreachableError: no answer, or it is not the manager of the token.
         ManagerRefusedError: the manager said no, with its reason.
+        ProtocolError: the manager's answer is no identity; nothing was written.
         ConfigurationError: the files cannot be written.
 
     """
     # Late, since the running agent imports this room too and never writes TOML.
     import tomlkit
 
-    parts = urlsplit(manager_url)
-    if parts.scheme != "https" or not parts.hostname:
-        raise UsageError(f"{manager_url}: must be an address like https://manager:7443")
+    host, port = address_of(manager_url)
     authority = await anyio.to_thread.run_sync(
-        partial(fetch_authority, parts.hostname, parts.port or DEFAULT_PORT, token.authority_sha256)
+        partial(fetch_authority, host, port, token.authority_sha256)
     )
     fqdn = settings.node.fqdn or resolve_fqdn()
     pair = new_key_request(fqdn)
@@ -55,9 +61,7 @@ async def join(settings: Settings, manager_url: str, token: EnrolmentToken) -> s
             token=token.secret, fqdn=fqdn, csr=pair.csr, agent_version=version("emf-agent-core")
         ),
     )
-    identity_files(settings).save(
-        key=pair.key, certificate=answer.certificate, authority=answer.authority
-    )
+    identity_files(settings).keep(pair, answer)
     document = tomlkit.document()
     document.add(tomlkit.comment("Written by `emf-agent enroll`."))
     document["manager"] = {"url": manager_url.rstrip("/")}
@@ -66,3 +70,15 @@ async def join(settings: Settings, manager_url: str, token: EnrolmentToken) -> s
         settings.paths.drop_ins / "10-enrolment.toml", tomlkit.dumps(document), mode=0o644
     )
     return answer.fqdn
+
+
+def address_of(manager_url: str) -> tuple[str, int]:
+    """Return host and port; raises NotAnAddressError."""
+    try:
+        parts = urlsplit(manager_url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise NotAnAddressError(manager_url) from error
+    if host is None or parts.scheme != "https":
+        raise NotAnAddressError(manager_url)
+    return host, port or DEFAULT_PORT

@@ -11,7 +11,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from emf_agent.errors import ConfigurationError
+from emf_agent.errors import ConfigurationError, ProtocolError
+from emf_agent.tls import trusts
+from emf_agent.wire import EnrolAnswer
 
 __all__ = ["IdentityFiles", "KeyRequest", "certifies", "new_key_request", "write_private"]
 
@@ -54,6 +56,20 @@ class IdentityFiles:
         write_private(beside(self.certificate), certificate, mode=0o644)
         write_private(beside(self.key), key, mode=0o600)
         self.settle()
+
+    def keep(self, pair: KeyRequest, answer: EnrolAnswer) -> None:
+        """Save what a manager answered to a request, if it is an identity at all.
+
+        Raises:
+            ProtocolError: it is not; nothing was written.
+            ConfigurationError: as for ``save``.
+
+        """
+        if not certifies(answer.certificate, pair.key):
+            raise ProtocolError("the manager's answer is no certificate for the new key")
+        if not trusts(answer.authority):
+            raise ProtocolError("the manager's answer has no usable authority")
+        self.save(key=pair.key, certificate=answer.certificate, authority=answer.authority)
 
     def settle(self) -> None:
         """Finish what an interrupted ``save`` began, or drop it; done before the files are read.

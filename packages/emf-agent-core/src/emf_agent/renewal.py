@@ -16,11 +16,11 @@ import anyio
 import anyio.to_thread
 
 from emf_agent.backoff import Backoff
-from emf_agent.errors import EmfError, ManagerRefusedError, ProtocolError
-from emf_agent.identity_files import IdentityFiles, KeyRequest, certifies, new_key_request
-from emf_agent.tls import CertificateFacts, certificate_facts, client_context, trusts
+from emf_agent.errors import EmfError, ManagerRefusedError
+from emf_agent.identity_files import IdentityFiles, new_key_request
+from emf_agent.tls import CertificateFacts, certificate_facts, client_context
 from emf_agent.transport import Transport
-from emf_agent.wire import EnrolAnswer, RenewRequest
+from emf_agent.wire import RenewRequest
 
 __all__ = ["Renewal", "Renewing", "renew_due"]
 
@@ -117,20 +117,13 @@ class Renewal:
         answer = await self._transport.renew(RenewRequest(csr=pair.csr))
         with anyio.CancelScope(shield=True):
             # Between the disk and the next handshake nobody may turn up and cancel.
-            await anyio.to_thread.run_sync(partial(self._keep, pair, answer))
+            await anyio.to_thread.run_sync(partial(self._files.keep, pair, answer))
             context = client_context(
                 self._files.authority, self._files.certificate, self._files.key
             )
             self._facts = certificate_facts(self._files.certificate)
             await self._transport.adopt(context)
         logger.info("certificate renewed, it ends in %.1f days", self._days_left())
-
-    def _keep(self, pair: KeyRequest, answer: EnrolAnswer) -> None:
-        if not certifies(answer.certificate, pair.key):
-            raise ProtocolError("the manager's answer is no certificate for the new key")
-        if not trusts(answer.authority):
-            raise ProtocolError("the manager's answer has no usable authority")
-        self._files.save(key=pair.key, certificate=answer.certificate, authority=answer.authority)
 
     def _days_left(self) -> float:
         return (self.ends - self._wall_clock()) / 86400
