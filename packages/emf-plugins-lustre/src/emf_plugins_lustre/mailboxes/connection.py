@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 from pathlib import Path
 from typing import Annotated
@@ -15,57 +14,44 @@ from emf_plugins_lustre.packaged_defaults import from_environment
 
 __all__ = ["ManagerConnection"]
 
-
-def is_loopback(host: str | None) -> bool:
-    """Tell whether a host is this machine itself."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host or "").is_loopback
-    except ValueError:
-        return False
+URL = from_environment(
+    "EMF_AGENT_MANAGER__URL", "EMF_MANAGER_URL", "IML_MANAGER_URL", otherwise=None
+)
+KEY = from_environment(
+    "EMF_AGENT_TLS__KEY", "PRIVATE_PEM_PATH", otherwise="/etc/emf-agent/tls/agent.key"
+)
+CERTIFICATE = from_environment(
+    "EMF_AGENT_TLS__CERTIFICATE", "CRT_PATH", otherwise="/etc/emf-agent/tls/agent.crt"
+)
+AUTHORITY = from_environment(
+    "EMF_AGENT_TLS__AUTHORITY", "AUTHORITY_CRT_PATH", otherwise="/etc/emf-agent/tls/ca.crt"
+)
 
 
 class ManagerConnection(BaseModel):
-    """The table ``manager`` of a plugin that sends lines."""
+    """The table ``manager`` of a plugin that sends lines; its values are those of the agent."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    url: str | None = Field(
-        default_factory=from_environment("EMF_MANAGER_URL", "IML_MANAGER_URL", otherwise=None),
-        validate_default=True,
-    )
-    """The manager's address, ``https://manager.example``; the same as the agent's."""
-    private_key: Path = Field(
-        default_factory=from_environment(
-            "PRIVATE_PEM_PATH", otherwise="/etc/emf-agent/tls/agent.key"
-        ),
-        validate_default=True,
-    )
-    certificate: Path = Field(
-        default_factory=from_environment("CRT_PATH", otherwise="/etc/emf-agent/tls/agent.crt"),
-        validate_default=True,
-    )
-    authority: Path = Field(
-        default_factory=from_environment(
-            "AUTHORITY_CRT_PATH", otherwise="/etc/emf-agent/tls/ca.crt"
-        ),
-        validate_default=True,
-    )
+    url: str | None = Field(default_factory=URL, validate_default=True)
+    """The manager's address, ``https://manager.example:7443``."""
+    key: Path = Field(default_factory=KEY, validate_default=True)
+    certificate: Path = Field(default_factory=CERTIFICATE, validate_default=True)
+    authority: Path = Field(default_factory=AUTHORITY, validate_default=True)
     answer_within_s: Annotated[float, Field(gt=0)] = 60.0
     """How long the manager may take to acknowledge one chunk."""
 
     @field_validator("url")
     @classmethod
     def must_be_safe(cls, url: str | None) -> str | None:
-        """Refuse an address without encryption, except on this machine itself."""
+        """Refuse an address without encryption: nothing turns verification off (R7)."""
         if url is None:
             return None
         parts = urlsplit(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
-            raise ValueError(f"{url!r}: must be https://HOST, so that the manager is who it says")
-        if not parts.hostname:
-            raise ValueError(f"{url!r} names no host")
+        if parts.scheme != "https" or not parts.hostname:
+            raise ValueError(f"{url!r} must be an address like https://manager.example:7443")
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError(f"{parts.hostname} must come without user, password, query, fragment")
         return url.rstrip("/")
 
     def tls(self) -> ssl.SSLContext:
@@ -75,11 +61,11 @@ class ManagerConnection(BaseModel):
         """
         try:
             context = ssl.create_default_context(cafile=str(self.authority))
-            context.load_cert_chain(self.certificate, self.private_key)
+            context.load_cert_chain(self.certificate, self.key)
         except (OSError, ssl.SSLError) as error:
-            named = f"{self.authority}, {self.certificate}, {self.private_key}"
+            named = f"{self.authority}, {self.certificate}, {self.key}"
             raise ConfigurationError(
-                [f"manager.authority, .certificate, .private_key ({named}): {error}"]
+                [f"manager.authority, .certificate, .key ({named}): {error}"]
             ) from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         return context

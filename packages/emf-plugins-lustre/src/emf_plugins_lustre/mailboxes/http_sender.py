@@ -105,8 +105,7 @@ async def open_sender(connection: ManagerConnection) -> AsyncGenerator[HttpMailb
         raise ConfigurationError(
             [f"manager.url: no address for lines; set it in the plugin's table, as in {example}"]
         )
-    verify = connection.tls() if connection.url.startswith("https:") else True
     async with httpx.AsyncClient(
-        verify=verify, timeout=connection.answer_within_s, trust_env=False
+        verify=connection.tls(), timeout=connection.answer_within_s, trust_env=False
     ) as client:
         yield HttpMailboxSender(client, connection.url)
