@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 
 from tests.agent.cli.node import Node
@@ -142,3 +143,66 @@ def test_config_show_says_who_set_a_value(node: Node) -> None:
     }
     assert shown["actions.concurrent"]["origin"] == "default"
     assert 'log.level = "info"' in node("config", "show").stdout
+
+
+def test_without_the_closed_world_mode_enforce_is_judged_from_metadata(
+    node: Node, tmp_path: Path
+) -> None:
+    tripwire = tmp_path / "tripwire"
+    value = node.site.plugin("emf-plugin-a", "a", f"open({str(tripwire)!r}, 'w')")
+    node.allow(rule("a", "emf-plugin-a", value))
+    policy = node.state / "etc/allowlist.toml"
+    policy.write_text(policy.read_text().replace('mode = "allowlist"', 'mode = "enforce"'))
+
+    listed_here = node("plugin", "list", "--json")
+    acting = node("action", "list")
+
+    assert listed(listed_here.stdout, "a")["state"] == "loaded"
+    assert "not started through the boot archive" in listed_here.stderr
+    assert (acting.returncode, "boot archive" in acting.stderr) == (78, True)
+    assert not tripwire.exists()
+
+
+def test_lock_tells_every_conflict_and_exits_1(node: Node) -> None:
+    value = node.site.plugin("emf-plugin-a", "a")
+    node.allow(rule("a", "emf-plugin-a", value))
+
+    done = node("plugin", "lock")
+
+    assert done.returncode == 1
+    assert "RECORD cannot be read" in done.stderr
+    assert not (node.state / "etc/allowlist.lock").exists()
+
+
+def test_verify_without_a_lock_says_what_is_missing(node: Node) -> None:
+    node.allow("")
+
+    done = node("plugin", "verify", "--json")
+
+    assert done.returncode == 1
+    [refusal] = json.loads(done.stdout)
+    assert (refusal["code"], refusal["subject"]) == (
+        "missing",
+        str(node.state / "etc/allowlist.lock"),
+    )
+
+
+def test_check_tells_what_is_wrong_with_a_wheel(node: Node, tmp_path: Path) -> None:
+    path = tmp_path / "emf_plugin_a-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("evil.pth", "import evil")
+        archive.writestr("emf_plugin_a-1.0.dist-info/METADATA", "Name: emf-plugin-a\n")
+
+    done = node("plugin", "check", str(tmp_path))
+
+    assert done.returncode == 1
+    assert "evil.pth: runs whenever Python starts" in done.stdout
+
+
+def test_no_archive_is_made_without_a_lock(node: Node, tmp_path: Path) -> None:
+    node.allow("")
+
+    done = node("plugin", "boot", str(tmp_path / "boot.pyz"))
+
+    assert done.returncode == 78
+    assert not (tmp_path / "boot.pyz").exists()

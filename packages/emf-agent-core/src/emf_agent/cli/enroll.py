@@ -23,7 +23,7 @@ __all__ = ["command"]
 @click.option("--token", metavar="TOKEN", help="What `emf-manager token create` printed.")
 @click.option(
     "--token-file",
-    type=click.File(),
+    type=click.File(errors="replace"),
     help="A file with the token (`-` for standard input): nothing shows in `ps`.",
 )
 @click.option("--fqdn", help="Name of this node, where it is not the host's.")
