@@ -6,9 +6,14 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.host.bus import FakeBus
 from tests.host.programs import Programs
+
+# hypothesis's default deadline is a timing assertion, and a loaded machine fails it.
+settings.register_profile("no timing", deadline=None)
+settings.load_profile("no timing")
 
 
 @pytest.fixture(params=["asyncio", "trio"])

@@ -49,7 +49,7 @@ class FakeSystemd:
         bus.on(MANAGER, "RefUnit", lambda _: ("", ()))
         bus.on(MANAGER, "Reload", lambda: ("", ()))
         bus.on(MANAGER, "CancelJob", lambda _: ("", ()))
-        bus.on(PROPERTIES, "GetAll", self._properties)
+        bus.on(PROPERTIES, "Get", self._property)
         for method, state in (
             ("StartUnit", "active"),
             ("RestartUnit", "active"),
@@ -65,19 +65,19 @@ class FakeSystemd:
         self.last = unit
         return "o", (unit.path,)
 
-    def _properties(self, interface: str) -> Reply:
+    def _property(self, interface: str, name: str) -> Reply:
         unit = self.last
         if interface == SERVICE:
-            return "a{sv}", ({key: ("s", value) for key, value in unit.properties.items()},)
+            return "v", (("s", unit.properties.get(name, "success")),)
+        if name == "ConditionResult":
+            return "v", (("b", unit.condition),)
         said = {
-            "Id": ("s", unit.name),
-            "LoadState": ("s", unit.load_state),
-            "UnitFileState": ("s", unit.file_state),
-            "ActiveState": ("s", unit.active_state),
-            "SubState": ("s", "?"),
-            "ConditionResult": ("b", unit.condition),
+            "Id": unit.name,
+            "LoadState": unit.load_state,
+            "UnitFileState": unit.file_state,
+            "ActiveState": unit.active_state,
         }
-        return "a{sv}", (said,)
+        return "v", (("s", said[name]),)
 
     def _order(self, name: str, state: str) -> Reply:
         unit = self.units[name]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -486,21 +486,72 @@ async def test_the_payload_is_a_pair_of_devices_and_file_systems(
     assert names == ["fs1"]
 
 
-async def test_devices_are_read_again_only_after_a_change(
-    machine: Machine, programs: Programs
-) -> None:
-    daemon = Device(scanner(machine))
-    woken: list[bool] = []
-    daemon.context = DaemonContext(wake=lambda: woken.append(True))
-    (before, _), _ = await daemon.start_session()
-    machine.device("sda", "8:0")
-    (same, _), _ = await daemon.update_session()
-    daemon._note_change()
-    (after, _), _ = await daemon.update_session()
+class Bell:
+    """Events of devices as a test sends them."""
 
-    assert before == same == {"Root": {"children": []}}
-    assert after != before
-    assert woken == [True]
+    def __init__(self) -> None:
+        self._ours, self._theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._ours.setblocking(False)
+
+    def __call__(self) -> socket.socket:
+        return self._ours
+
+    def ring(self) -> None:
+        self._theirs.send(b"add@/devices/y\0ACTION=add\0SUBSYSTEM=block\0")
+
+    def close(self) -> None:
+        self._ours.close()
+        self._theirs.close()
+
+
+@pytest.fixture
+def bell() -> Iterator[Bell]:
+    made = Bell()
+    yield made
+    made.close()
+
+
+class Watched:
+    """A daemon whose watch runs, and what its updates say."""
+
+    def __init__(self, daemon: Device) -> None:
+        self._daemon = daemon
+        self._woken = anyio.Event()
+        daemon.context = DaemonContext(wake=lambda: self._woken.set())
+
+    async def until(self, wanted: Callable[[Any], bool]) -> Any:
+        """Return the first value that is wanted, of those that the daemon woke for."""
+        with anyio.fail_after(60):
+            while True:
+                await self._woken.wait()
+                self._woken = anyio.Event()
+                value = await self._daemon.update_session()
+                if wanted(value):
+                    return value
+
+
+def disks(value: Any) -> list[Any]:
+    (tree, _), _ = value
+    found: list[Any] = tree["Root"]["children"]
+    return found
+
+
+async def test_devices_are_read_again_only_after_a_change(
+    machine: Machine, programs: Programs, bell: Bell
+) -> None:
+    daemon = Device(scanner(machine), events=bell)
+    assert disks(await daemon.start_session()) == []
+    machine.device("sda", "8:0")
+    assert disks(await daemon.update_session()) == []
+
+    async with anyio.create_task_group() as tasks:
+        watched = Watched(daemon)
+        tasks.start_soon(daemon.watch_session)
+        assert len(disks(await watched.until(lambda value: len(disks(value)) == 1))) == 1
+        machine.device("sdb", "8:16")
+        bell.ring()
+        assert len(disks(await watched.until(lambda value: len(disks(value)) == 2))) == 2
+        tasks.cancel_scope.cancel()
 
 
 async def test_a_change_of_an_mgs_alone_is_sent(machine: Machine, programs: Programs) -> None:
@@ -511,14 +562,23 @@ async def test_a_change_of_an_mgs_alone_is_sent(machine: Machine, programs: Prog
 
 
 async def test_a_machine_without_a_mount_table_is_a_fault_until_it_has_one(
-    machine: Machine, programs: Programs
+    machine: Machine, programs: Programs, bell: Bell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    daemon = Device(scanner(machine))
+    monkeypatch.setattr(Device, "interval_s", 0.05)
     (machine.root / "proc/self/mountinfo").unlink()
+    daemon = Device(scanner(machine), events=bell)
+    with pytest.raises(DaemonFault, match="the devices cannot be read: No such file"):
+        await daemon.start_session()
     with pytest.raises(DaemonFault, match="the devices cannot be read"):
         await daemon.update_session()
     (machine.root / "proc/self/mountinfo").write_text("")
 
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(daemon.watch_session)
+        with anyio.fail_after(60):
+            while daemon._fault is not None:
+                await anyio.sleep(0.01)
+        tasks.cancel_scope.cancel()
     assert await daemon.update_session()
 
 
@@ -557,24 +617,22 @@ async def test_events_of_block_devices_are_heard_and_others_are_not() -> None:
     assert bell.count == 2, "once at the beginning, and once for a flock of events"
 
 
-async def test_a_process_that_may_not_listen_reads_devices_at_every_update(
-    machine: Machine, programs: Programs
+async def test_a_process_that_may_not_listen_reads_devices_from_time_to_time(
+    machine: Machine, programs: Programs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse() -> socket.socket:
         raise NetlinkError("cannot listen to device events: Operation not permitted")
 
+    monkeypatch.setattr(Device, "interval_s", 0.05)
     daemon = Device(scanner(machine), events=refuse)
     await daemon.start_session()
     async with anyio.create_task_group() as tasks:
+        watched = Watched(daemon)
         tasks.start_soon(daemon.watch_session)
-        with anyio.fail_after(60):
-            while not daemon._deaf:
-                await anyio.sleep(0.01)
+        await watched.until(lambda value: not disks(value))
+        machine.device("sda", "8:0")
+        assert disks(await watched.until(lambda value: bool(disks(value))))
         tasks.cancel_scope.cancel()
-    machine.device("sda", "8:0")
-    (tree, _), _ = await daemon.update_session()
-
-    assert tree != {"Root": {"children": []}}
 
 
 async def test_watching_the_mounts_begins_with_a_look_and_can_be_cancelled() -> None:

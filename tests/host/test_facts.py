@@ -136,6 +136,9 @@ async def test_a_probe_tells_an_answer_from_an_error() -> None:
 
     assert await Probe(lambda: 5, threads).within(30) == Answer(5)
     assert await Probe(fail, threads).within(30) == Failed("Permission denied")
+    assert await Probe(lambda: int("x"), threads).within(30) == Failed(
+        "ValueError: invalid literal for int() with base 10: 'x'"
+    )
 
 
 async def test_threads_are_risked_only_up_to_a_bound() -> None:

@@ -261,3 +261,18 @@ async def test_debians_kernels_are_found_by_their_packages(programs: Programs) -
     programs.add("modinfo")
 
     assert await call(get_kernel, ["ext4"]) == "6.1.0-30-amd64"
+
+
+async def test_a_program_without_permission_says_so(programs: Programs) -> None:
+    programs.add("rpm", stdout="1\n")
+    (programs.folder / "rpm").chmod(0o644)
+
+    with pytest.raises(ActionError, match=r"rpm: Permission denied \(os error 13\)"):
+        await call(package_version, "bash")
+
+
+async def test_a_program_that_prints_without_end_is_bounded(programs: Programs) -> None:
+    programs.script("rpm", "head -c 20000000 /dev/zero\n")
+
+    with pytest.raises(ActionError, match="were not kept"):
+        await call(package_version, "bash")

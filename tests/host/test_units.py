@@ -246,7 +246,7 @@ async def test_a_dry_run_says_what_it_would_do_and_does_not(
 
     assert action.dry_run
     assert await call(action, "a.service", DRY) == text
-    assert {name for name, _ in bus.calls} == {"Hello", "LoadUnit", "GetAll"}
+    assert {name for name, _ in bus.calls} == {"Hello", "LoadUnit", "Get"}
 
 
 async def test_units_are_listed_by_name(bus: FakeBus) -> None:

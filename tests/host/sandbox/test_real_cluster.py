@@ -26,11 +26,19 @@ def dummy(name: str, **args: str) -> dict[str, Any]:
 def cluster(machine: Machine) -> Generator[Machine, None, None]:
     yield machine
     machine.run("cibadmin", "--delete-all", "--xpath", "//constraints/*|//resources/*", "--force")
-    machine.run("crm_resource", "--wait", "--timeout", "60")
 
 
 def node(machine: Machine) -> str:
     return machine.run("crm_node", "-n").strip()
+
+
+# Before the others: what was a resource is listed for a while after it was removed.
+def test_the_stack_is_recognised_as_not_the_managers(cluster: Machine, inside: Inside) -> None:
+    corosync, pacemaker, pcs = inside.ok("action_check_ha")
+
+    assert corosync["service"] == {"Configured": "Started"}
+    assert pacemaker["config"] == "Default"
+    assert pcs["service"] == "Unconfigured"
 
 
 def test_a_resource_lives_its_whole_life(cluster: Machine, inside: Inside) -> None:
@@ -121,14 +129,6 @@ def test_fencing_is_judged_by_the_configured_agents(cluster: Machine, inside: In
     )
     state = inside.ok("action_check_stonith")
     assert (state["state"], state["info"], state["config"]) == (True, "fence_ipmilan", "Other")
-
-
-def test_the_stack_is_recognised_as_not_the_managers(cluster: Machine, inside: Inside) -> None:
-    corosync, pacemaker, pcs = inside.ok("action_check_ha")
-
-    assert corosync["service"] == {"Configured": "Started"}
-    assert pacemaker["config"] == "Default"
-    assert pcs["service"] == "Unconfigured"
 
 
 @pytest.mark.parametrize(("program", "word"), [("pcs", "0."), ("crm", "crm ")])

@@ -31,7 +31,7 @@ class Answer(Generic[T]):
 
 @dataclass(frozen=True)
 class Failed:
-    """The read came back with an error of the system."""
+    """The read came back with an error."""
 
     why: str
 
@@ -96,3 +96,5 @@ class Probe(Generic[T]):
             self._result = Answer(self._read())
         except OSError as error:
             self._result = Failed(error.strerror or str(error))
+        except Exception as error:  # noqa: BLE001 - else it would count as stuck for ever
+            self._result = Failed(f"{type(error).__name__}: {error}")

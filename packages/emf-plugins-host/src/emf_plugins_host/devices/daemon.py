@@ -97,47 +97,71 @@ class Device(Daemon):
     ) -> None:
         self._scanner = scanner or Scanner()
         self._events = events
-        self._changed = True
-        self._deaf = False
-        self._known: tuple[JsonValue, list[MountRow]] | None = None
+        self._changed = anyio.Event()
+        self._known: tuple[JsonValue, list[MountRow]] = ({"Root": {"children": []}}, [])
+        self._fault: str | None = None
 
-    async def update_session(self) -> DevicePayload:
-        """Return the tree; devices are read only if something changed since.
+    async def start_session(self) -> DevicePayload:
+        """Read the devices, and return the tree.
 
         Raises:
             DaemonFault: a device does not answer.
 
         """
-        names = await mgs_file_systems()
-        if self._known is None or self._changed or self._deaf:
-            self._changed = False
-            try:
-                self._known = await self._look()
-            except DaemonFault:
-                self._changed = True
-                raise
-        return self._known, names
+        await self._look()
+        return await self.update_session()
 
-    async def _look(self) -> tuple[JsonValue, list[MountRow]]:
-        devices, mounted = await self._scanner.scan()
+    async def update_session(self) -> DevicePayload:
+        """Return the tree of the last change.
+
+        Raises:
+            DaemonFault: a device did not answer then.
+
+        """
+        if self._fault is not None:
+            raise DaemonFault(self._fault)
+        return self._known, await mgs_file_systems()
+
+    async def _look(self) -> None:
+        try:
+            devices, mounted = await self._scanner.scan()
+        except DaemonFault as fault:
+            self._fault = str(fault)
+            return
+        self._fault = None
         if not self._scanner.has_udev:
             devices = with_file_systems(devices, await blkid())
         tree = device_tree(devices, mounted, await pools())
-        return tree, [mount_row(mount) for mount in mounted]
+        self._known = tree, [mount_row(mount) for mount in mounted]
 
     async def watch_session(self) -> None:
-        """Hear of changes for as long as the session lives."""
+        """Hear of changes for as long as the session lives, and read the devices after each.
+
+        Not in the update, whose second would be short for a node of many disks and pools.
+        """
         async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._look_after_changes)
             tasks.start_soon(watch_mounts, self._note_change)
             try:
                 await watch_devices(self._note_change, self._events)
             except NetlinkError as error:
-                logger.warning("devices are read at every update: %s", error)
-                self._deaf = True
+                logger.warning("devices are read every %g s: %s", self.interval_s, error)
+                while True:
+                    await anyio.sleep(self.interval_s)
+                    self._note_change()
+
+    async def _look_after_changes(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed = anyio.Event()
+            await self._look()
+            self.context.wake()
+            if self._fault is not None:
+                await anyio.sleep(self.interval_s)
+                self._note_change()
 
     def _note_change(self) -> None:
-        self._changed = True
-        self.context.wake()
+        self._changed.set()
 
 
 async def blkid() -> dict[str, FileSystemFacts]:

@@ -37,7 +37,6 @@ class UnitStatus:
     file_state: str
     """``enabled``, ``disabled``, ``static``, ``masked``...; empty where there is no file."""
     active_state: str
-    sub_state: str
 
     @property
     def exists(self) -> bool:

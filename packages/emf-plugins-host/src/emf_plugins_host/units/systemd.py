@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from emf_agent.errors import ActionError
-from emf_plugins_host.dbus import DBusError, DBusRefusedError, SystemBus, properties
+from emf_plugins_host.dbus import DBusError, DBusRefusedError, SystemBus, get_property
 from emf_plugins_host.units.run_state import UnitStatus
 
 __all__ = ["JobFailedError", "ListedUnit", "Systemd", "UnitNotFoundError"]
@@ -85,14 +85,12 @@ class Systemd:
             if error.name in NOT_FOUND:
                 return None
             raise
-        said = await properties(self._bus, SERVICE, path, UNIT)
         status = UnitStatus(
-            name=said["Id"],
+            name=await self._of_unit(path, "Id"),
             path=path,
-            load_state=said["LoadState"],
-            file_state=said["UnitFileState"],
-            active_state=said["ActiveState"],
-            sub_state=said["SubState"],
+            load_state=await self._of_unit(path, "LoadState"),
+            file_state=await self._of_unit(path, "UnitFileState"),
+            active_state=await self._of_unit(path, "ActiveState"),
         )
         return status if status.exists else None
 
@@ -129,10 +127,10 @@ class Systemd:
 
         A unit that does its work and ends (``Type=oneshot``) is rightly inactive.
         """
-        said = await properties(self._bus, SERVICE, status.path, UNIT)
-        if said["ActiveState"] == "failed":
+        state = await self._of_unit(status.path, "ActiveState")
+        if state == "failed":
             raise JobFailedError(await self._why(status, method, "failed"))
-        if said["ActiveState"] == "inactive" and not said.get("ConditionResult", True):
+        if state == "inactive" and not await self._of_unit(status.path, "ConditionResult"):
             raise JobFailedError(
                 f"{status.name}: not started, a condition of the unit is not met on this node"
             )
@@ -154,10 +152,11 @@ class Systemd:
         verb = method.removesuffix("Unit").lower()
         text = f"{status.name}: {verb} {WORDS.get(result, result)}"
         if status.name.endswith(".service"):
-            said = await properties(self._bus, SERVICE, status.path, SERVICE_UNIT)
-            detail = said.get("Result", "success")
+            where = (self._bus, SERVICE, status.path, SERVICE_UNIT)
+            detail = await get_property(*where, "Result")
             if detail != "success":
-                text += f" ({detail}, exit status {said.get('ExecMainStatus', 0)})"
+                number = await get_property(*where, "ExecMainStatus")
+                text += f" ({detail}, exit status {number})"
         now = await self.status(status.name)
         return f"{text}, now {now.run_state}"
 
@@ -176,6 +175,9 @@ class Systemd:
         """Return the loaded units whose name fits a pattern and that are in one of the states."""
         (rows,) = await self._manager("ListUnitsByPatterns", "asas", (list(states), list(patterns)))
         return sorted((ListedUnit(*row[:5]) for row in rows), key=lambda unit: unit.name)
+
+    async def _of_unit(self, path: str, name: str) -> Any:
+        return await get_property(self._bus, SERVICE, path, UNIT, name)
 
     async def _manager(
         self, method: str, signature: str = "", body: tuple[Any, ...] = ()
