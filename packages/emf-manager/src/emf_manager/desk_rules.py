@@ -164,6 +164,12 @@ class Work:
                 self.event("node.online")
             case v.Audit(kind, detail):
                 self._audited(kind, detail)
+            case v.TwoPlaces(speakers):
+                shown: JsonValue = [
+                    {"address": one.address, "instance": one.instance} for one in speakers
+                ]
+                self.event("identity.two_places", speakers=shown)
+                self._audited("two_places", json.dumps(shown))
         return ()
 
     def _audited(self, kind: str, detail: str) -> None:

@@ -106,7 +106,9 @@ class Gateway:
             received = without_nan(parse_envelope(body))
         except ProtocolError as error:
             raise HTTPException(400, f"not an envelope: {error}") from error
-        contact = contact_of(received.client_start_time, received.server_boot_time, protocol)
+        contact = contact_of(
+            received.client_start_time, received.server_boot_time, protocol, address_of(request)
+        )
         taken = await self.engine.post(peer.fqdn, contact, received)
         if isinstance(taken, v.Refuse):
             raise HTTPException(taken.status, taken.reason)
@@ -127,7 +129,9 @@ class Gateway:
         for name in ("client_start_time", "server_boot_time"):
             if name not in query:
                 raise HTTPException(400, f"the query lacks {name}")
-        contact = contact_of(query["client_start_time"], query["server_boot_time"], protocol)
+        contact = contact_of(
+            query["client_start_time"], query["server_boot_time"], protocol, address_of(request)
+        )
         acknowledged = self._acknowledged(request) if protocol >= PROTOCOL else None
         answered = await unless_gone(
             request.receive, lambda: self.engine.poll(peer.fqdn, contact, acknowledged)
@@ -177,12 +181,17 @@ def spoken(request: Request) -> int:
     return min(max(int(said), 1), PROTOCOL)
 
 
-def contact_of(instance: str, boot: str, protocol: int) -> v.Contact:
+def address_of(request: Request) -> str:
+    """Return where a request comes from; an IPv4 address the same at every kind of socket."""
+    return "" if request.client is None else request.client.host.removeprefix("::ffff:")
+
+
+def contact_of(instance: str, boot: str, protocol: int, address: str) -> v.Contact:
     """Return who speaks; both times are opaque and only compared."""
     for name, text in (("client_start_time", instance), ("server_boot_time", boot)):
         if not 0 < len(text) <= MAX_NAME:
             raise HTTPException(400, f"{name} must have 1 to {MAX_NAME} characters")
-    return v.Contact(instance, boot, protocol)
+    return v.Contact(instance, boot, protocol, address)
 
 
 async def read_body(request: Request, protocol: int) -> bytes:

@@ -30,6 +30,7 @@ from emf_agent.wire import (
 )
 from emf_manager.agents import outgoing as out
 from emf_manager.agents import values as v
+from emf_manager.agents.places import Speaker, heard
 
 __all__ = ["ACTION_RUNNER", "LEASE_S", "MAX_SESSIONS", "due", "step"]
 
@@ -272,6 +273,11 @@ class Draft:
 
     def _contact(self, contact: v.Contact) -> bool:
         """Take note of who speaks; False where it has been superseded and was refused."""
+        speaker = Speaker(contact.instance, contact.address)
+        places, alarming = heard(self.host.places, speaker, self.now)
+        self.host = replace(self.host, places=places)
+        if alarming:
+            self.orders.append(v.TwoPlaces(places.recent))
         if contact.instance in self.host.superseded:
             self.orders.append(
                 v.Audit("superseded", f"the agent process of {contact.instance[:255]} spoke again")

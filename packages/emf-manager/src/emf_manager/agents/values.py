@@ -18,6 +18,7 @@ from emf_agent.wire import (
     Verdict,
 )
 from emf_manager.agents.outgoing import Outgoing
+from emf_manager.agents.places import Places, Speaker
 
 __all__ = [
     "Abandoned",
@@ -96,6 +97,7 @@ class Host:
     """Ids of the last envelopes taken from this process; bounded."""
     journal_id: str | None = None
     journal_sequence: int = 0
+    places: Places = field(default_factory=Places)
 
 
 # What can happen
@@ -108,6 +110,7 @@ class Contact:
     instance: str
     boot: str
     protocol: int
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -346,6 +349,13 @@ class Audit:
     detail: str
 
 
+@dataclass(frozen=True)
+class TwoPlaces:
+    """Two agents take turns with one identity: a copied machine, or a stolen key."""
+
+    speakers: tuple[Speaker, ...]
+
+
 Order = (
     Refuse
     | Accept
@@ -368,4 +378,5 @@ Order = (
     | CameBack
     | Departed
     | Audit
+    | TwoPlaces
 )
