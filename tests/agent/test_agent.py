@@ -26,7 +26,14 @@ from emf_agent.registry import (
     register_daemon,
 )
 from emf_agent.testing import FakeManager, VirtualTimeLoop, open_unthreaded_journal
-from emf_agent.wire import ActionProgress, AgentReport, Err, Ok, PluginReport
+from emf_agent.wire import (
+    ActionProgress,
+    AgentReport,
+    Err,
+    Ok,
+    PluginReport,
+    SessionCreateRequest,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -152,6 +159,35 @@ async def test_hello_comes_first_and_every_session_forms(tmp_path: Path) -> None
         assert manager.hellos[0].journal_id
         assert {"agent", "action_runner", "load"} <= manager.sessions.keys()
         assert manager.values("load")[0] == {"n": 1}
+
+
+async def test_what_is_asked_together_travels_together(tmp_path: Path) -> None:
+    manager = FakeManager()
+    async with Node(tmp_path, manager).running():
+        await anyio.sleep(1)
+
+        first = manager.envelopes[0]
+        asked = {one.plugin for one in first.messages if isinstance(one, SessionCreateRequest)}
+        assert len(asked) >= 3, "a request of its own for each"
+
+
+@pytest.mark.parametrize("together", [True, False], ids=["in one answer", "one after the other"])
+async def test_a_cancel_never_overtakes_its_start(tmp_path: Path, *, together: bool) -> None:
+    EFFECTS.clear()
+    manager = FakeManager()
+    async with Node(tmp_path, manager).running():
+        await anyio.sleep(1)
+        for number in range(20):
+            manager.send("action_runner", start("work", f"i{number}", "a"))
+            if not together:
+                await anyio.sleep(0.1)
+            manager.send("action_runner", {"type": "ACTION_CANCEL", "id": f"i{number}"})
+        await anyio.sleep(60)
+
+        results = manager.results()
+        assert {key: [one.outcome for one in found] for key, found in results.items()} == {
+            f"i{number}": ["cancelled"] for number in range(20)
+        }
 
 
 async def test_an_agent_without_a_journal_says_so_and_takes_no_actions(tmp_path: Path) -> None:

@@ -410,6 +410,28 @@ async def test_a_terminated_session_stops_its_instance_and_asks_again() -> None:
         assert bench.values() == [{"n": 0}]
 
 
+async def test_a_replaced_session_stops_its_instance_before_the_new_one_begins() -> None:
+    order: list[str] = []
+
+    class Replaced(Scripted):
+        async def first(self) -> Any:
+            order.append("begins")
+
+        async def stop_session(self) -> None:
+            await anyio.sleep(0.5)
+            order.append("stopped")
+
+    async with running(Replaced) as bench:
+        await bench.open("one")
+        await anyio.sleep(20)
+        bench.driver.handle(s.LinkRenewed())
+        bench.driver.handle(s.Opened("two"))
+        await anyio.sleep(5)
+
+        assert order == ["begins", "stopped", "begins"]
+        assert bench.book.session_of("scripted") == "two"
+
+
 async def test_a_resumed_session_keeps_its_instance_and_its_numbers() -> None:
     async with running(Scripted) as bench:
         await bench.open("one")

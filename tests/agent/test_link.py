@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from itertools import count
 from pathlib import Path
 from random import Random
@@ -23,7 +23,8 @@ from emf_agent.registry import register_daemon
 from emf_agent.sender import Link, send
 from emf_agent.sessions import SessionBook
 from emf_agent.testing import FakeManager
-from emf_agent.wire import ManagerData, SessionCreateResponse, SessionTerminateAll
+from emf_agent.transport import Polled, PollQuery, Posted
+from emf_agent.wire import Envelope, ManagerData, SessionCreateResponse, SessionTerminateAll
 
 pytestmark = pytest.mark.anyio
 
@@ -135,6 +136,96 @@ async def test_failing_polls_are_spaced_out_with_jitter() -> None:
         await anyio.sleep(600)
 
         assert 75 <= manager.polls - before <= 400
+
+
+async def test_a_minute_of_502_costs_no_session_and_no_number() -> None:
+    class BehindAProxy(FakeManager):
+        """Is hidden, for a while, by a proxy that finds nobody."""
+
+        down = False
+
+        async def post(self, envelope: Envelope, *, compress: bool, timeout_s: float) -> Posted:
+            self.refuse()
+            return await super().post(envelope, compress=compress, timeout_s=timeout_s)
+
+        async def poll(self, query: PollQuery, *, timeout_s: float) -> Polled:
+            self.refuse()
+            answer = await super().poll(query, timeout_s=timeout_s)
+            self.refuse()
+            return answer
+
+        def refuse(self) -> None:
+            if self.down:
+                raise ManagerRefusedError("https://manager", 502, "Bad Gateway")
+
+    manager = BehindAProxy()
+    async with node(manager):
+        await anyio.sleep(15)
+        before = dict(manager.sessions)
+        manager.down = True
+        manager.send("counter", "still there?")
+        await anyio.sleep(60)
+        manager.down = False
+        await anyio.sleep(20)
+
+        assert manager.sessions == before
+        assert len(manager.requests) == 1
+        assert {"Ok": "still there?"} in manager.values("counter")
+        numbers = [one.session_seq for one in manager.data]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_a_slow_manager_holds_up_no_update_and_gets_one_request_of_a_kind_at_a_time() -> None:
+    class Slow(FakeManager):
+        """Takes its time for each post, and counts what is open at once."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.open = {"post": 0, "poll": 0}
+            self.most = {"post": 0, "poll": 0}
+
+        @contextmanager
+        def opened(self, kind: str) -> Generator[None, None, None]:
+            self.open[kind] += 1
+            self.most[kind] = max(self.most[kind], self.open[kind])
+            try:
+                yield
+            finally:
+                self.open[kind] -= 1
+
+        async def post(self, envelope: Envelope, *, compress: bool, timeout_s: float) -> Posted:
+            with self.opened("post"):
+                await anyio.sleep(25)
+                return await super().post(envelope, compress=compress, timeout_s=timeout_s)
+
+        async def poll(self, query: PollQuery, *, timeout_s: float) -> Polled:
+            with self.opened("poll"):
+                return await super().poll(query, timeout_s=timeout_s)
+
+    manager = Slow()
+    async with node(manager) as wired:
+        await anyio.sleep(300)
+
+        health = wired.driver.health(anyio.current_time())
+        values = [int(str(value)) for value in manager.values("counter")]
+        numbers = [one.session_seq for one in manager.data]
+        assert manager.most == {"post": 1, "poll": 1}
+        assert health.overruns == 0
+        assert health.condition == "ok"
+        assert values[-1] >= 20
+        assert values == sorted(values)
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+async def test_a_poll_follows_at_once_on_its_answer() -> None:
+    manager = FakeManager()
+    async with node(manager):
+        await anyio.sleep(5)
+        for number in range(20):
+            before = manager.polls
+            manager.send("counter", number)
+            await anyio.sleep(0.01)
+            assert manager.polls == before + 1
 
 
 @pytest.mark.parametrize(
