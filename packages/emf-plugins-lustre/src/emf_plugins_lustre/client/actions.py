@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from typing_extensions import TypedDict
@@ -41,16 +42,20 @@ class ClientActions:
         self._mounting = Mounting(settings)
 
     def actions(self) -> Sequence[Action[..., Any]]:
-        """Return them; all edit fstab, so one lock holds them apart."""
-        one = action(timeout_s=ONE_S, dry_run=True, idempotent=True, locks=("fstab",))
-        many = action(timeout_s=MANY_S, dry_run=True, idempotent=True, locks=("fstab",))
+        """Return them; all edit fstab, so one lock holds them apart.
+
+        Mounting may wait for servers, and outlives the agent: half a mount helps nobody.
+        """
+        entry = partial(action, dry_run=True, idempotent=True, locks=("fstab",))
+        one = partial(entry, timeout_s=ONE_S, detached=True)
+        many = partial(entry, timeout_s=MANY_S, detached=True)
         return [
-            one(self.mount),
-            many(self.mount_many),
-            one(self.unmount),
-            many(self.unmount_many),
-            one(self.add_fstab_entry),
-            one(self.remove_fstab_entry),
+            one()(self.mount),
+            many()(self.mount_many),
+            one()(self.unmount),
+            many()(self.unmount_many),
+            entry()(self.add_fstab_entry),
+            entry()(self.remove_fstab_entry),
         ]
 
     async def mount(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from emf_agent.plugin import Action, action
@@ -27,21 +28,17 @@ def stratagem_actions(
     """Return the actions; ``door`` replaces the way to the manager."""
     scans = Scans(settings, door)
     mirrors, copies, reports = Mirrors(settings), Copies(settings), Reports(settings, door)
-    mirror, stratagem = "action.mirror", "action.stratagem"
+    batch = partial(action, timeout_s=BATCH_S, dry_run=True)
+    # What a restart of the agent must not cost hours of: it goes on in a unit of its own.
+    long = partial(batch, detached=True)
     return [
-        action(timeout_s=SCAN_S, dry_run=True)(scans.start_scan_stratagem),
-        action(timeout_s=BATCH_S, dry_run=True, idempotent=True)(scans.stream_fidlists_stratagem),
-        action(name=f"{mirror}.extend", timeout_s=BATCH_S, dry_run=True)(mirrors.extend),
-        action(name=f"{mirror}.resync", timeout_s=BATCH_S, dry_run=True, idempotent=True)(
-            mirrors.resync
-        ),
-        action(name=f"{mirror}.split", timeout_s=BATCH_S, dry_run=True, locks=FILES)(mirrors.split),
-        action(name=f"{stratagem}.warning", timeout_s=BATCH_S, dry_run=True)(reports.warning),
-        action(name=f"{stratagem}.purge", timeout_s=BATCH_S, dry_run=True, locks=FILES)(purge),
-        action(name=f"{stratagem}.filesync", timeout_s=BATCH_S, dry_run=True, idempotent=True)(
-            copies.filesync
-        ),
-        action(name=f"{stratagem}.cloudsync", timeout_s=BATCH_S, dry_run=True, idempotent=True)(
-            copies.cloudsync
-        ),
+        long(timeout_s=SCAN_S)(scans.start_scan_stratagem),
+        batch(idempotent=True)(scans.stream_fidlists_stratagem),
+        long(name="action.mirror.extend")(mirrors.extend),
+        long(name="action.mirror.resync", idempotent=True)(mirrors.resync),
+        long(name="action.mirror.split", locks=FILES)(mirrors.split),
+        batch(name="action.stratagem.warning")(reports.warning),
+        batch(name="action.stratagem.purge", locks=FILES)(purge),
+        long(name="action.stratagem.filesync", idempotent=True)(copies.filesync),
+        long(name="action.stratagem.cloudsync", idempotent=True)(copies.cloudsync),
     ]
