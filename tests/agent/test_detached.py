@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
 import sys
 from collections.abc import AsyncGenerator, Callable
@@ -471,6 +472,35 @@ async def test_its_time_ends_without_an_agent_too(node: Node) -> None:
         await anyio.sleep(1)
         assert (await node.result()).outcome == "timed_out"
     assert EFFECTS == ["begin sda"]
+
+
+async def test_what_runs_is_left_alone_though_its_journal_was_lost(node: Node) -> None:
+    async with node.agent():
+        await node.take("rebuild", "sda")
+        await anyio.sleep(10)
+    shutil.rmtree(node.folder / "journal")
+    async with node.agent():
+        await node.take("rebuild", "sda")
+        await anyio.sleep(10)
+        assert (await node.result()).reason == "unit-exists"
+    await anyio.sleep(60)
+    assert EFFECTS == ["begin sda", "end sda"]
+    async with node.agent():
+        assert node.machine.forgotten == [UNIT]
+        assert node.files() == []
+
+
+async def test_what_cannot_be_swept_now_is_swept_by_a_later_agent(node: Node) -> None:
+    ActionFolder(node.folder / "actions/old").place(
+        Order(id="old", action="unlock", args="canary", timeout_s=1)
+    )
+    node.machine.bus_is_down = True
+    async with node.agent() as runner:
+        assert runner.fault is None
+        assert node.files()
+    node.machine.bus_is_down = False
+    async with node.agent():
+        assert node.files() == []
 
 
 async def test_a_dry_run_needs_no_unit(node: Node) -> None:

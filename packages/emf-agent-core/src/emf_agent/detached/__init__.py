@@ -8,7 +8,7 @@ between the two. ``choose_units`` tells whether this node can do so (reliability
 from emf_agent.detached.files import ActionFolder, Order
 from emf_agent.detached.following import DetachedActions
 from emf_agent.detached.performing import perform
-from emf_agent.detached.program import own_program
+from emf_agent.detached.program import own_environment, own_program
 from emf_agent.detached.units import SystemdUnits, Units, UnitState, choose_units
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "UnitState",
     "Units",
     "choose_units",
+    "own_environment",
     "own_program",
     "perform",
 ]

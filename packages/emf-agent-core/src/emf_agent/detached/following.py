@@ -114,12 +114,24 @@ class DetachedActions:
         await self._release(key_of(action_id))
 
     async def sweep(self, keep: Collection[str]) -> None:
-        """Release what a former process had recorded and not yet released; keep these ids."""
+        """Release what a former process had recorded and not yet released; keep these ids.
+
+        What still runs is left alone: its journal was lost, or it could not be stopped.
+        """
         kept = {key_of(one) for one in keep}
         if not self.directory.is_dir():
             return
         for path in sorted(self.directory.iterdir()):
-            if path.name not in kept:
+            if path.name in kept:
+                continue
+            try:
+                state = await self.units.state(unit_of(path.name))
+            except CommandError as error:
+                logger.warning("what former agents left cannot be swept: %s", error)
+                return
+            if state is not None and state.runs:
+                logger.warning("%s runs, and is not in the journal", unit_of(path.name))
+            else:
                 await self._release(path.name)
 
     async def _release(self, key: str) -> None:
