@@ -77,7 +77,8 @@ def test_a_token_as_json_has_all_its_terms(run: Terminal) -> None:
     assert told.pop("expires") - told.pop("created") == 900
     assert len(told.pop("id")) == 12
     assert told == {
-        "nodes": "*", "role": None, "uses": 1, "uses_left": 1, "replace": True, "manager": None
+        "nodes": "*", "role": None, "uses": 1, "uses_left": 1, "replace": True, "approval": False,
+        "manager": None,
     }  # fmt: skip
 
 
@@ -166,6 +167,63 @@ def test_the_authority_is_shown_as_it_is(run: Terminal) -> None:
 def test_a_node_that_is_not_there_cannot_be_removed(run: Terminal) -> None:
     assert "there is no node 'oss1'" in run("node", "remove", "oss1", code=1).stderr
     assert run.json("node", "list") == []
+
+
+@pytest.mark.parametrize("verb", ["remove", "revoke", "approve"])
+def test_a_node_that_is_not_there_is_an_error(run: Terminal, verb: str) -> None:
+    assert "nobody" in run("node", verb, "nobody", code=1).stderr
+
+
+def test_a_token_may_ask_for_approval(run: Terminal) -> None:
+    assert run.json("token", "create", "--approval")["approval"] is True
+    assert run.json("token", "create")["approval"] is False
+
+
+MANDATES = '[{"nodes": "oss*", "actions": ["start_*"], "args": {"unit": ["lnet*"]}}]'
+
+
+def test_a_user_is_made_with_mandates_and_freed_of_them(run: Terminal, tmp_path: Path) -> None:
+    file = tmp_path / "mandates.json"
+    file.write_text(MANDATES)
+    run("user", "create", "maria", "--role", "operator", "--mandates", str(file))
+    (shown,) = run.json("user", "list")
+    assert shown["mandates"] == json.loads(MANDATES)
+
+    file.write_text("[]")
+    run("user", "bind", "maria", str(file))
+    (shown,) = run.json("user", "list")
+    assert shown["mandates"] == []
+    assert "jo" in run("user", "bind", "jo", str(file), code=1).stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "role", "code"),
+    [
+        ("no json", "operator", 2),
+        ('[{"hosts": "oss1"}]', "operator", 2),
+        ('[{"nodes": "@oss"}]', "operator", 2),
+        ('[{"nodes": "oss[1-"}]', "operator", 2),
+        (MANDATES, "admin", 5),
+    ],
+    ids=["no JSON", "unknown member", "group", "no node set", "admin"],
+)
+def test_mandates_that_bind_nobody_make_no_user(
+    run: Terminal, tmp_path: Path, text: str, role: str, code: int
+) -> None:
+    file = tmp_path / "mandates.json"
+    file.write_text(text)
+
+    run("user", "create", "maria", "--role", role, "--mandates", str(file), code=code)
+
+    assert run.json("user", "list") == []
+
+
+def test_lines_cut_off_the_end_of_the_audit_trail_are_missed(run: Terminal) -> None:
+    for name in ("maria", "jo"):
+        run("user", "create", name, "--role", "viewer")
+    run.sql("DELETE FROM audit WHERE sequence = 4")
+
+    assert "at line 4" in run("audit", "verify", code=1).stderr
 
 
 def test_what_admins_do_is_audited_and_tampering_shows(run: Terminal) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from emf_manager.audit_chain import broken_links
 from emf_manager.authorization import Mandate
 from emf_manager.records import (
     ApiToken,
@@ -40,7 +41,6 @@ from emf_manager.store.interface import (
     TargetProgress,
 )
 from emf_manager.store.sql import open_store
-from emf_manager.store.trails import broken_links
 from tests.manager.store_databases import DATABASES, empty_postgresql, postgresql_server
 
 pytestmark = pytest.mark.anyio
@@ -378,6 +378,9 @@ async def test_an_audit_trail_shows_where_it_was_touched(store: Store) -> None:
     edited = replace(trail[1], entry=replace(trail[1].entry, actor="user:jo"))
     assert broken_links((trail[0], edited, *trail[2:])) == (2,)
     assert broken_links((trail[0], *trail[2:])) == (3,)
+    assert broken_links(trail, length=await store.audit_length()) == ()
+    assert broken_links(trail[:-1], length=await store.audit_length()) == (len(trail),)
+    assert broken_links((), length=3) == (1,)
     assert broken_links((trail[1], trail[0], *trail[2:])) != ()
 
 

@@ -47,7 +47,7 @@ HELPS = {
     "backup": "Write a backup of the database to FILE, also while the server runs.",
     "ca": "Show the manager's certificate authority.",
     "mailbox": "Make, read and remove mailboxes and reports that nodes push lines into.",
-    "node": "List and remove nodes.",
+    "node": "List, approve, revoke and remove nodes.",
     "restore": "Put a backup in the place of the database.",
     "serve": "Serve agents and operators until a signal ends it.",
     "token": "Make and revoke enrolment tokens.",

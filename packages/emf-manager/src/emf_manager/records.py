@@ -16,6 +16,7 @@ from emf_agent.wire import OutcomeKind
 from emf_manager.authorization import Mandate, Role
 
 __all__ = [
+    "UNSTORABLE",
     "ApiToken",
     "AuditEntry",
     "CancelMark",
@@ -42,6 +43,8 @@ NodeState = Literal["new", "online", "silent", "removed"]
 SessionState = Literal["active", "lost", "ended"]
 TargetState = Literal["queued", "offered", "accepted", "started", "final"]
 CancelMark = Literal["asked", "taken", "too_late"]
+UNSTORABLE = {0: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
+"""NUL and lone surrogates, which no database takes, and what is kept of them."""
 
 
 def hash_secret(secret: str) -> str:

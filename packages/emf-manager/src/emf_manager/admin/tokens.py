@@ -36,6 +36,7 @@ def token() -> None:
 @click.option(
     "--replace", is_flag=True, help="It may take over a name that has a live certificate."
 )
+@click.option("--approval", is_flag=True, help="Its nodes wait until an admin approves them.")
 @as_json
 @works
 async def create(
@@ -46,6 +47,7 @@ async def create(
     role: str | None,
     *,
     replace: bool,
+    approval: bool,
     json_out: bool,
 ) -> None:
     """Make an enrolment token. It is printed once and kept nowhere."""
@@ -58,6 +60,7 @@ async def create(
         uses=uses,
         ttl_s=parse_seconds(ttl),
         replace=replace,
+        approval=approval,
     )
     line = bench.line("create enrolment token", grant.id, nodes=pattern, uses=uses, role=role)
     await bench.store.add_grant(grant, audit=line)
@@ -109,6 +112,7 @@ def described(grant: EnrolmentGrant) -> dict[str, object]:
         "created": grant.created,
         "expires": grant.expires,
         "replace": grant.replace,
+        "approval": grant.approval,
     }
 
 

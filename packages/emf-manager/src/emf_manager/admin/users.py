@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
+from typing import TextIO
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from emf_agent.errors import UsageError
+from emf_agent.wire import explain
 from emf_manager.admin.workbench import AdminGroup, Workbench, moment_text, works
+from emf_manager.api import models as m
 from emf_manager.api.account_book import new_api_token
-from emf_manager.authorization import ROLES, Role
+from emf_manager.authorization import ROLES, Mandate, Role
 from emf_manager.client.output import hint, say_json, table
 from emf_manager.client.program import as_json
+from emf_manager.mandates import nodes_of
 from emf_manager.records import User
 from emf_manager.settings import parse_seconds
 from emf_manager.views import ConflictError, NotFoundError
 
 __all__ = ["user"]
 
+MAX_FILE = 1024 * 1024
+MANDATES: TypeAdapter[tuple[m.Mandate, ...]] = TypeAdapter(m.Mandates)
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 
 
@@ -29,14 +37,27 @@ def user() -> None:
 @user.command()
 @click.argument("name")
 @click.option("--role", type=click.Choice(ROLES), required=True, help="What they may do.")
+@click.option(
+    "--mandates",
+    type=click.File(),
+    help="JSON file (`-` for standard input) with what alone they may order.",
+)
 @as_json
 @works
-async def create(bench: Workbench, name: str, role: Role, *, json_out: bool) -> None:
-    """Create a user with an API token. The token is printed once and kept nowhere."""
+async def create(
+    bench: Workbench, name: str, role: Role, mandates: TextIO | None, *, json_out: bool
+) -> None:
+    """Create a user with an API token. The token is printed once and kept nowhere.
+
+    \b
+    Mandates are a list: [{"nodes": "oss*", "actions": ["start_*"], "args": {"unit": ["lnet*"]}}]
+    """
+    kept = () if mandates is None else read_mandates(mandates, role)
     if NAME.fullmatch(name) is None:
         raise UsageError(f"{name[:80]!r} is not a user's name: letters, digits and . _ @ - only")
     line = bench.line("create user", name, role=role)
-    if not await bench.store.add_user(User(name, role, bench.now), audit=line):
+    made = User(name, role, bench.now, mandates=kept)
+    if not await bench.store.add_user(made, audit=line):
         raise ConflictError(
             f"there is a user {name} already; `emf-manager user token {name}` makes another token"
         )
@@ -59,6 +80,25 @@ async def token(
     await hand_out(bench, name, known[name].role, ttl=ttl, label=label, json_out=json_out)
 
 
+@user.command()
+@click.argument("name")
+@click.argument("mandates", type=click.File(), metavar="FILE")
+@works
+async def bind(bench: Workbench, name: str, mandates: TextIO) -> None:
+    """Say what alone a user may order: mandates in a JSON file, `-` for standard input.
+
+    An empty list leaves what the role allows.
+    """
+    known = {one.name: one for one in await bench.store.users()}
+    if name not in known:
+        raise NotFoundError("user", name)
+    kept = read_mandates(mandates, known[name].role)
+    line = bench.line("bind user", name, mandates=len(kept))
+    if not await bench.store.bind_user(name, kept, audit=line):
+        raise NotFoundError("user", name)
+    hint(f"{name} has {len(kept)} mandate(s)")
+
+
 @user.command("list")
 @as_json
 @works
@@ -68,7 +108,13 @@ async def list_users(bench: Workbench, *, json_out: bool) -> None:
     if json_out:
         say_json(
             [
-                {"name": u.name, "role": u.role, "created": u.created, "disabled": u.disabled}
+                {
+                    "name": u.name,
+                    "role": u.role,
+                    "created": u.created,
+                    "disabled": u.disabled,
+                    "mandates": [asdict(one) for one in u.mandates],
+                }
                 for u in users
             ]
         )
@@ -88,6 +134,26 @@ async def disable(bench: Workbench, name: str) -> None:
     line = bench.line("disable user", name)
     if not await bench.store.disable_user(name, at=bench.now, audit=line):
         raise NotFoundError("user", name)
+
+
+def read_mandates(file: TextIO, role: Role) -> tuple[Mandate, ...]:
+    """Read mandates as the API takes them.
+
+    Raises:
+        UsageError: they cannot be read. ConflictError: an admin could lift them.
+
+    """
+    try:
+        asked = MANDATES.validate_json(file.read(MAX_FILE))
+    except (ValidationError, UnicodeDecodeError) as error:
+        why = explain(error) if isinstance(error, ValidationError) else "not UTF-8"
+        raise UsageError(f"{file.name}: {why}") from error
+    if asked and role == "admin":
+        raise ConflictError("mandates bind no admin, who could lift them; make an operator")
+    kept = tuple(Mandate(one.nodes, one.actions, dict(one.args)) for one in asked)
+    for one in kept:
+        nodes_of(one, ("node",))
+    return kept
 
 
 async def hand_out(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from emf_manager.client.audit import audit
 from emf_manager.client.catalogue import action
 from emf_manager.client.config import config
 from emf_manager.client.connection import Flags
@@ -52,7 +53,7 @@ def emf(
         ctx.color = False
 
 
-for command in (action, config, data, event, job, node, ping, run, session, whoami):
+for command in (action, audit, config, data, event, job, node, ping, run, session, whoami):
     emf.add_command(command)
 
 

@@ -101,6 +101,10 @@ class Door:
         """Send a body and return the answer; raises as ``get``."""
         return await self._ask("POST", path, body=body, headers=headers, timeout_s=timeout_s)
 
+    async def delete(self, path: str, params: Mapping[str, object] | None = None) -> None:
+        """Delete what is at a path; raises as ``get``."""
+        await self._ask("DELETE", path, params=params)
+
     async def pages(
         self, path: str, params: Mapping[str, object], *, limit: int | None = None
     ) -> AsyncGenerator[Any, None]:

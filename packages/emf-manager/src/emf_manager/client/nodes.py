@@ -11,6 +11,8 @@ from emf_manager.client.output import age, hint, one_line, say_json, table, tidy
 from emf_manager.client.program import Group, as_json, excluded, talks, to_run
 
 if TYPE_CHECKING:
+    from pydantic import JsonValue
+
     from emf_manager.client.door import Door
 
 __all__ = ["data", "node", "ping", "session", "whoami"]
@@ -18,7 +20,7 @@ __all__ = ["data", "node", "ping", "session", "whoami"]
 
 @click.group(cls=Group)
 def node() -> None:
-    """Look at nodes."""
+    """Look at nodes; approve, revoke and remove them."""
 
 
 @node.command("list")
@@ -72,6 +74,39 @@ async def show_node(door: Door, fqdn: str, *, json_out: bool) -> None:
             ["plugin", "state", "version", "reason"],
             ([p["name"], p["state"], p["version"], p["reason"]] for p in found["plugins"]),
         )
+
+
+@node.command("approve")
+@click.argument("fqdn", metavar="NODE")
+@talks
+async def approve_node(door: Door, fqdn: str) -> None:
+    """Let NODE speak, which enrolled with a token that asks for approval."""
+    await door.post(f"nodes/{quote(fqdn, safe='')}/approve", None)
+    hint(f"{fqdn} is approved")
+
+
+@node.command("revoke")
+@click.argument("fqdn", metavar="NODE")
+@click.option("--reason", help="Why; stands in the events and the audit trail.")
+@talks
+async def revoke_node(door: Door, fqdn: str, reason: str | None) -> None:
+    """Revoke the certificates of NODE: it is refused at once, and has to enrol again."""
+    body: dict[str, JsonValue] = {} if reason is None else {"reason": reason}
+    told = await door.post(f"nodes/{quote(fqdn, safe='')}/revoke", body)
+    hint(f"{told['fqdn']}: {told['certificates']} certificate(s) revoked")
+
+
+@node.command("remove")
+@click.argument("fqdn", metavar="NODE")
+@click.option("--reason", help="Why; stands in the events and the audit trail.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@talks
+async def remove_node(door: Door, fqdn: str, reason: str | None, *, yes: bool) -> None:
+    """Remove NODE and all that is known of it; its name is free again."""
+    if not yes:
+        click.confirm(f"remove {fqdn}, its sessions and values", abort=True, err=True)
+    await door.delete(f"nodes/{quote(fqdn, safe='')}", {"reason": reason})
+    hint(f"{fqdn} is removed")
 
 
 @click.group(cls=Group)

@@ -23,6 +23,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
+from emf_manager.records import UNSTORABLE
+
 __all__ = [
     "HEAD",
     "METADATA",
@@ -46,7 +48,6 @@ HEAD = "0002"
 """The newest migration; what a fresh database is stamped with."""
 
 LARGEST = 2**63 - 1
-UNSTORABLE = {0: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
 
 
 # The dialect is an argument because SQLAlchemy passes it; both dialects get the same.

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, select, update
 
+from emf_manager.audit_chain import FIRST_DIGEST, digest
 from emf_manager.records import AuditEntry, Event, NewAudit, NewEvent
 from emf_manager.store import schema as t
 from emf_manager.store.rows import row_of
 
-__all__ = ["FIRST_DIGEST", "append_audit", "append_events", "broken_links", "take_numbers"]
-
-FIRST_DIGEST = "0" * 64
+__all__ = ["append_audit", "append_events", "take_numbers"]
 
 
 def take_numbers(connection: Connection, trail: str, count: int) -> int:
@@ -48,31 +45,8 @@ def append_audit(connection: Connection, new: Iterable[NewAudit]) -> tuple[Audit
         previous = connection.execute(
             select(t.audit.c.digest).where(t.audit.c.sequence == last)
         ).scalar_one_or_none()
-        link = AuditEntry(last + 1, entry, _digest(previous or FIRST_DIGEST, last + 1, entry))
+        link = AuditEntry(last + 1, entry, digest(previous or FIRST_DIGEST, last + 1, entry))
         row = {**row_of(entry), "sequence": link.sequence, "digest": link.digest}
         connection.execute(t.audit.insert(), row)
         appended.append(link)
     return tuple(appended)
-
-
-def broken_links(trail: Iterable[AuditEntry]) -> tuple[int, ...]:
-    """Return the numbers at which a whole audit trail was edited, cut or reordered."""
-    broken: list[int] = []
-    number, digest = 0, FIRST_DIGEST
-    for link in trail:
-        expected = _digest(digest, number + 1, link.entry)
-        if link.sequence != number + 1 or link.digest != expected:
-            broken.append(link.sequence)
-        number, digest = link.sequence, link.digest
-    return tuple(broken)
-
-
-def _digest(previous: str, number: int, entry: NewAudit) -> str:
-    line = {name: _storable(value) for name, value in row_of(entry).items()}
-    text = json.dumps([previous, number, line], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _storable(value: object) -> object:
-    """Return the value as it is read back: the digest covers what the table can hold."""
-    return value.translate(t.UNSTORABLE) if isinstance(value, str) else value
