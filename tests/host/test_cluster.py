@@ -183,8 +183,8 @@ def test_what_is_no_resource_is_an_error(text: str) -> None:
 
 
 async def test_a_node_without_a_cluster_has_no_resources(programs: Programs) -> None:
+    assert await call(get_ha_resource_list, None) == []
     programs.add("crm_resource", stderr="crm_resource: cluster is not available\n", code=102)
-
     assert await call(get_ha_resource_list, None) == []
 
 

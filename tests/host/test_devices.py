@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emf_agent.plugin import DaemonContext, DaemonFault
+from emf_plugins_host.devices import daemon as device_daemon
 from emf_plugins_host.devices.block import BlockDevice, block_devices, ordered, split_name
 from emf_plugins_host.devices.changes import watch_devices, watch_mounts
 from emf_plugins_host.devices.daemon import Device, DevicesSettings, Scanner, parse_blkid
@@ -28,6 +29,13 @@ pytestmark = pytest.mark.anyio
 
 VG, LV = "V" * 32, "L" * 32
 GIBIBYTE = 1024**3
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait long for threads and programs: the machine may be loaded."""
+    monkeypatch.setattr(device_daemon, "SCAN_WITHIN_S", 60)
+    monkeypatch.setattr(device_daemon, "BLKID_WITHIN_S", 60)
 
 
 class Machine:

@@ -13,6 +13,7 @@ import pytest
 
 from emf_agent.plugin.daemon import payload_adapter
 from emf_plugins_host.netlink_messages import RTM_GETLINK, NetlinkError
+from emf_plugins_host.network import lnet
 from emf_plugins_host.network.daemon import MOST_INTERFACES, Network
 from emf_plugins_host.network.interfaces import link
 from emf_plugins_host.network.lnet import parse_lnet
@@ -64,6 +65,12 @@ def address(index: int, text: str, prefix: int) -> bytes:
     parsed = ip_address(text)
     family = 2 if parsed.version == 4 else 10
     return struct.pack("=BBBBi", family, prefix, 0, 0, index) + attribute(1, parsed.packed)
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait long for programs: the machine may be loaded."""
+    monkeypatch.setattr(lnet, "ANSWER_WITHIN_S", 60)
 
 
 class Kernel:
@@ -260,6 +267,18 @@ async def test_an_unloaded_lnet_costs_nothing_but_its_own_data(
     payload = await Network(dump=Kernel([interface(2, "eth0")]), sys=tmp_path).update_session()
 
     assert payload["lnet_data"] == {"net": []}
+    assert len(payload["network_interfaces"]) == 1
+
+
+async def test_an_lnet_that_hangs_costs_nothing_but_its_own_data(
+    programs: Programs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lnet, "ANSWER_WITHIN_S", 0.1)
+    programs.script("lnetctl", "exec sleep 600\n")
+    payload = await Network(dump=Kernel([interface(2, "eth0")]), sys=tmp_path).update_session()
+
+    assert payload["lnet_data"] == {"net": []}
+    assert "timed out after 0.1 s" in payload["lnet_error"]
     assert len(payload["network_interfaces"]) == 1
 
 

@@ -243,7 +243,8 @@ def running(name: str) -> Unit:
 
 @pytest.fixture
 def booted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the node be one that systemd started."""
+    """Let the node be one that systemd started, and wait long for its programs."""
+    monkeypatch.setattr(daemons, "ANSWER_WITHIN_S", 60)
     monkeypatch.setattr(daemons, "SYSTEMD_RUNS", tmp_path)
 
 

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Sequence
 
-from emf_agent.command import CommandFailedError, Completed, run
+from emf_agent.command import CommandFailedError, CommandNotFoundError, Completed, run
 from emf_plugins_host.cluster.resources import ResourceInfo, parse_resource
 from emf_plugins_host.cluster.status import Ban, Cluster, parse_bans, parse_cluster
 from emf_plugins_host.cluster.xml_text import Element, to_text
@@ -36,8 +36,8 @@ async def resource_ids() -> list[str]:
     """Return the resources' names; of a clone's instances the first; none without a cluster."""
     try:
         completed = await run(["crm_resource", "--list-raw"], output_limit_bytes=XML_BYTES)
-    except CommandFailedError as error:
-        logger.info("no resources, crm_resource says: %s", error)
+    except (CommandFailedError, CommandNotFoundError) as error:
+        logger.info("no resources: %s", error)
         return []
     found = []
     for name in completed.stdout.lines():

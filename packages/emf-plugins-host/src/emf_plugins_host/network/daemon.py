@@ -9,6 +9,7 @@ from typing import ClassVar
 import anyio.to_thread
 from typing_extensions import NotRequired, TypedDict
 
+from emf_agent.command import CommandTimeoutError
 from emf_agent.plugin import Daemon
 from emf_plugins_host import netlink
 from emf_plugins_host.netlink_messages import RTM_GETADDR, RTM_GETLINK
@@ -80,6 +81,8 @@ class NetworkPayload(TypedDict):
 
     network_interfaces: list[Interface]
     lnet_data: LnetData
+    lnet_error: NotRequired[str]
+    """Why LNet's networks are not known now; the list is empty then."""
     infiniband: NotRequired[list[InfinibandPort]]
     omitted: NotRequired[int]
     """Interfaces beyond the bound on a message, which are not in the list."""
@@ -102,7 +105,10 @@ class Network(Daemon):
 
         """
         payload = await anyio.to_thread.run_sync(self._collect, abandon_on_cancel=True)
-        payload["lnet_data"] = await lnet_data()
+        try:
+            payload["lnet_data"] = await lnet_data()
+        except CommandTimeoutError as error:
+            payload["lnet_error"] = str(error)
         return payload
 
     def _collect(self) -> NetworkPayload:

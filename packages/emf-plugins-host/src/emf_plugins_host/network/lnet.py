@@ -11,6 +11,8 @@ from emf_agent.command import CommandFailedError, CommandNotFoundError, run
 
 __all__ = ["LnetData", "lnet_data", "parse_lnet"]
 
+ANSWER_WITHIN_S = 0.6
+
 logger = logging.getLogger(__name__)
 
 
@@ -30,9 +32,14 @@ class LnetData(TypedDict):
 
 
 async def lnet_data() -> LnetData:
-    """Return LNet's networks; a node without the program, or with LNet unloaded, has none."""
+    """Return LNet's networks; a node without the program, or with LNet unloaded, has none.
+
+    Raises:
+        CommandTimeoutError: lnetctl hangs, as it does when LNet is in trouble.
+
+    """
     try:
-        completed = await run(["lnetctl", "net", "show"])
+        completed = await run(["lnetctl", "net", "show"], timeout_s=ANSWER_WITHIN_S, grace_s=0)
     except CommandNotFoundError:
         return {"net": []}
     except CommandFailedError as error:

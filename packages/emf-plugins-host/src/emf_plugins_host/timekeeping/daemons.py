@@ -26,6 +26,7 @@ class Unsynced(TypedDict):
     Unsynced: str | None
 
 
+ANSWER_WITHIN_S = 0.4
 SYSTEMD_RUNS = Path("/run/systemd/system")
 """There where systemd is what started the node (sd_booted(3))."""
 
@@ -144,7 +145,9 @@ class Clock(Daemon):
 async def ask(program: str, *arguments: str, ok_codes: tuple[int, ...] = (0,)) -> str | None:
     """Return what a time service's program says; None where it is missing or fails."""
     try:
-        completed: Completed = await run([program, *arguments], ok_codes=ok_codes, grace_s=0)
+        completed: Completed = await run(
+            [program, *arguments], timeout_s=ANSWER_WITHIN_S, ok_codes=ok_codes, grace_s=0
+        )
         return completed.stdout.text
     except CommandError:
         return None
