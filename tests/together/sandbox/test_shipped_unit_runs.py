@@ -1,4 +1,4 @@
-"""The shipped unit on a real systemd: starts once enrolled, works, and stays away when tampered with.
+"""The shipped unit on a real systemd: starts once enrolled, works, stays away when tampered with.
 
 The agent is installed from wheels into an environment of its own, locked, and started through the
 boot archive by the very unit that is shipped.
@@ -38,6 +38,7 @@ class Node:
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
+        self.token = ""
         run = machine.run
         self.site = run("env", f"PYTHONPATH={ROOT}", sys.executable, "-c", INSTALL).strip()
         for folder in ("etc/emf-agent", "usr/lib/emf-agent", f"etc/systemd/system/{UNIT}.d"):
@@ -66,6 +67,20 @@ class Node:
         )
         eventually(lambda: ":7443" in self.machine.run("ss", "-Htln"), "the manager's start")
         return self.admin("token", "create"), self.admin("user", "create", "ann", "--role", "admin")
+
+    def emf(self, *arguments: str) -> str | None:
+        """Type a command of ``emf``; None where it fails."""
+        environment = (f"EMF_MANAGER_URL={URL}", f"EMF_TOKEN={self.token}")
+        trusted = "EMF_CA=/etc/emf-agent/tls/ca.crt"
+        program = str(BIN / "emf")
+        told = self.machine.run("env", *environment, trusted, program, *arguments, check=False)
+        return told.strip() or None
+
+    def told_of_plugins(self) -> dict[str, str]:
+        """Return each plugin's reason, or its state where it has none, as the manager knows it."""
+        told = json.loads(self.emf("data", "n1", "agent", "--json") or "{}")
+        listed = told.get("value", {}).get("plugins", [])
+        return {one["name"]: one["reason"] or one["state"] for one in listed}
 
     def admin(self, *arguments: str) -> str:
         """Run an admin command and return the token it prints."""
@@ -103,10 +118,9 @@ def running(node: Node) -> Node:
         *(*BOOT, "enroll", "--manager", URL, "--token-file", "-", "--fqdn", "n1"), stdin=enrolment
     )
     eventually(lambda: node.show("ActiveState") == "active", "the agent's start")
-    asked = ("env", f"EMF_MANAGER_URL={URL}", f"EMF_TOKEN={operator}")
-    trusted = "EMF_CA=/etc/emf-agent/tls/ca.crt"
-    ask = (*asked, trusted, str(BIN / "emf"), "run", "n1", "ask", "--json")
-    told = eventually(lambda: node.machine.run(*ask, check=False).strip() or None, "the answer")
+    node.token = operator
+    ask = ("run", "n1", "ask", "--json")
+    told = eventually(lambda: node.emf(*ask), "the answer")
     assert json.loads(told)["targets"][0]["result"] == {"Ok": {"number": 42}}
     return node
 
@@ -153,3 +167,27 @@ def test_the_unit_refuses_mode_allowlist(running: Node) -> None:
     finally:
         running.machine.run("mv", f"{policy}.kept", policy)
         running.machine.run("systemctl", "reset-failed", UNIT)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend", "reason"),
+    [
+        pytest.param(("chown", "nobody"), ("chown", "root"), "belongs to user", id="another owner"),
+        pytest.param(("chmod", "0666"), ("chmod", "0644"), "others may write", id="open to all"),
+    ],
+)
+def test_a_policy_that_others_could_write_means_safe_mode_and_the_manager_is_told(
+    running: Node, spoil: tuple[str, str], mend: tuple[str, str], reason: str
+) -> None:
+    policy = "/etc/emf-agent/allowlist.toml"
+    running.machine.run(*spoil, policy)
+    try:
+        running.machine.run("systemctl", "restart", UNIT)
+
+        told = eventually(
+            lambda: running.told_of_plugins().get("plugin-policy"), "the report of safe mode"
+        )
+        assert reason in told
+        assert running.show("ActiveState") == "active"
+    finally:
+        running.machine.run(*mend, policy)
