@@ -236,9 +236,10 @@ async def measure(folder: Path, extent: Extent, *, everything: bool) -> dict[str
             told["start"] = await starts(agent, operator, extent.starts)
             try:
                 pids = {"agent": agent.pid, "manager": manager.pid}
-                told["sessions"] = sorted(await operator.active(LEAST_SESSIONS))
                 say(f"idle for {extent.settle_s + extent.idle_s:g} s")
                 told["idle"] = await idle(pids, extent)
+                node = await operator.get(f"nodes/{agent.fqdn}")
+                told["sessions"] = [f"{name} {state}" for name, state in node["sessions"].items()]
                 say("round trips")
                 for name in ("bench_nothing", "bench_spawn"):
                     result = await operator.outcome(name)
