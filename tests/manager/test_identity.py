@@ -278,10 +278,17 @@ def test_a_scope_says_only_what_the_server_put_there() -> None:
 
 
 @pytest.mark.parametrize(
-    "subject", [(), ((("commonName", "a"),), (("commonName", "b"),))], ids=["none", "two"]
+    "subject",
+    [(), ((("commonName", "a"),), (("commonName", "b"),)), ((("commonName", "c"),),)],
+    ids=["none", "two", "another than its alternative"],
 )
 def test_a_certificate_that_does_not_name_one_node_names_nobody(subject: Any) -> None:
-    fields = {"subject": subject, "serialNumber": "01", "notAfter": "Jan  1 00:00:00 2030 GMT"}
+    fields = {
+        "subject": subject,
+        "subjectAltName": (("DNS", "a"), ("DNS", "b")),
+        "serialNumber": "01",
+        "notAfter": "Jan  1 00:00:00 2030 GMT",
+    }
     assert peer_of_certificate(fields) is None
 
 

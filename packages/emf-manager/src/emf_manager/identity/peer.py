@@ -47,15 +47,15 @@ def address_of(scope: MutableMapping[str, Any]) -> str:
 def peer_of_certificate(fields: Any) -> Peer | None:
     """Return the peer of ``SSLObject.getpeercert()``; None where there is no certificate.
 
-    The authority writes one common name into each; a certificate with none, or several, names
-    nobody.
+    The authority writes one common name into each, and the same as its alternative; a certificate
+    with anything else names nobody.
     """
     if not fields:
         return None
     names = [
         value for part in fields.get("subject", ()) for key, value in part if key == "commonName"
     ]
-    if len(names) != 1:
+    if len(names) != 1 or ("DNS", names[0]) not in fields.get("subjectAltName", ()):
         return None
     return Peer(
         fqdn=str(names[0]),
