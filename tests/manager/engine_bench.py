@@ -173,7 +173,7 @@ class Agent:
 
 
 class FillableStore:
-    """The bench's store, whose disk can be full: then no write is made."""
+    """The bench's store, whose disk can be full, when no write is made, or hang at one's."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
@@ -181,6 +181,8 @@ class FillableStore:
     async def record(self, changes: Changes) -> Committed:
         if self._bench.full:
             raise StoreFullError("the test's disk")
+        if self._bench.hangs_at and self._bench.hangs_at in repr(changes):
+            await self._bench.go_on.wait()
         return await self._bench.store.record(changes)
 
     def __getattr__(self, name: str) -> Any:
@@ -196,6 +198,9 @@ class Bench:
         self.clock = FakeClock()
         self.peers = FakePeers()
         self.full = False
+        self.hangs_at = ""
+        """A word; a write in which it occurs waits for ``go_on``."""
+        self.go_on = anyio.Event()
         self.engine: Engine
         self.store: SqlStore
         self.app: Starlette

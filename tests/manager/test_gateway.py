@@ -587,6 +587,29 @@ async def test_a_full_store_takes_nothing_and_says_when_to_come_back(
     assert (await bench.engine.latest(FQDN, "ntp")).value == "kept"
 
 
+async def test_a_write_that_hangs_holds_up_no_other_node(bench: Bench) -> None:
+    await bench.enrol("quiet.local")
+    slow, quiet = Agent(bench), Agent(bench, fqdn="quiet.local")
+    session, other = await slow.open("ntp"), await quiet.open("ntp")
+    answers: list[int] = []
+
+    async def hang() -> None:
+        answers.append((await slow.post(slow.data("ntp", session, "slow"))).status_code)
+
+    bench.hangs_at = "slow"
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(hang)
+        await anyio.wait_all_tasks_blocked()
+        try:
+            with anyio.fail_after(WITHIN_S):
+                answered = await quiet.post(quiet.data("ntp", other, "quick"))
+        finally:
+            bench.go_on.set()
+        assert (answered.status_code, answers) == (202, [])
+
+    assert answers == [202]
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
     lambda inner: (
