@@ -89,6 +89,18 @@ async def test_an_action_is_taken_once(journal: Journal) -> None:
     assert await journal.accept(an_action()) == Known("acknowledged", OK)
 
 
+async def test_what_is_known_of_an_id_can_be_asked_without_taking_it(journal: Journal) -> None:
+    assert await journal.known("a") is None
+    assert await journal.known("a") is None, "asking changes nothing"
+    await journal.accept(an_action())
+    sequence = journal.identity.sequence
+    assert await journal.known("a") == Known("accepted", None)
+    assert journal.identity.sequence == sequence
+    await journal.start("a")
+    await journal.finish("a", OK)
+    assert await journal.known("a") == Known("finished", OK)
+
+
 @pytest.mark.parametrize(
     ("before", "why"),
     [
