@@ -188,3 +188,11 @@ async def test_an_fstab_that_cannot_be_written_is_named(client: Client) -> None:
     client.fstab.mkdir()
     with pytest.raises(ActionError, match=r"fstab: Is a directory \(os error 21\)"):
         await client.call("add_fstab_entry", client.request())
+
+
+async def test_a_mount_below_a_symbolic_link_is_known_as_mounted(client: Client) -> None:
+    await client.call("mount", client.request())
+    link = client.fstab.parent / "link"
+    link.symlink_to(Path(client.point).parent)
+    assert await client.call("mount", client.request(mountpoint=str(link / "fs1"))) is None
+    assert len(client.node.calls("mount")) == 1

@@ -99,7 +99,9 @@ async def test_parameters_come_in_the_order_of_the_patterns(simulated_node: Simu
 async def test_what_exists_is_printed_although_another_pattern_matches_nothing(
     simulated_node: SimulatedNode,
 ) -> None:
-    with pytest.raises(CommandFailedError, match=r"exit code: 2, stdout: memused=\d+\n, stderr: .*nope"):
+    with pytest.raises(
+        CommandFailedError, match=r"exit code: 2, stdout: memused=\d+\n, stderr: .*nope"
+    ):
         await asked("get_param", "memused", "nope")
 
 

@@ -84,8 +84,14 @@ class Mounting:
 
 
 async def mounted_at(mountpoint: str) -> Mount | None:
-    """Return what is mounted there, the topmost of several."""
-    found = [mount for mount in await list_mounts() if mount.target == mountpoint]
+    """Return what is mounted there, the topmost of several.
+
+    The kernel's table has no symbolic links in its paths. Only the folder above is looked at: the
+    mount itself may hang.
+    """
+    path = anyio.Path(mountpoint)
+    target = str(await path.parent.resolve() / path.name)
+    found = [mount for mount in await list_mounts() if mount.target == target]
     # An automount point is covered by what it mounts.
     found = [mount for mount in found if mount.fs_type != "autofs"]
     return found[-1] if found else None
