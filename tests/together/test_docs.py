@@ -78,6 +78,34 @@ def test_the_plugin_of_the_guide_is_a_plugin(tmp_path: Path) -> None:
         sys.modules.pop("motd_of_the_guide", None)
 
 
+WEAK_POINTS = (DOCS / "weak-points.md").read_text()
+TESTS = {
+    name
+    for path in (ROOT / "tests").rglob("test_*.py")
+    for name in re.findall(r"def (test_\w+)\(", path.read_text())
+}
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    re.findall(r"^\| (W-\w+|\d+) \|.*\|(.*)\|$", WEAK_POINTS, re.MULTILINE),
+    ids=lambda text: "" if "test_" in text else text,
+)
+def test_each_weak_point_is_held_by_tests_that_exist(row: str, named: str) -> None:
+    names = re.findall(r"`(test_\w+)`", named)
+    assert names, f"{row} names no test"
+    assert set(names) <= TESTS, f"{row} names tests that are gone"
+
+
+def test_no_weak_point_is_left_out() -> None:
+    rows = re.findall(r"^\| (W-\w+|\d+) \|", WEAK_POINTS, re.MULTILINE)
+    assert rows == [
+        *(f"W-A{number}" for number in range(1, 19)),
+        *(f"W-M{number}" for number in range(1, 13)),
+        *(str(number) for number in range(1, 11)),
+    ]
+
+
 PAGES = [*DOCS.glob("*.md"), *ROOT.glob("*.md"), *(ROOT / "packages").glob("*/README.md")]
 
 
