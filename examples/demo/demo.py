@@ -3,7 +3,8 @@
 Starts `emf-manager` on loopback with a store in a temporary folder, makes a token, enrols an agent,
 starts it with what is installed, and shows sessions, data and an action's result. Everything is
 done through the programs and the API that anybody would use. `--once --json` does it unattended:
-one JSON document on standard output, progress on standard error.
+one JSON document on standard output, progress on standard error. `--role oss` shows a Lustre
+server: the agent then finds the programs of a simulated one.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from lustre_node import ROLES, LustreNode, Views
 
 T = TypeVar("T")
 WANTED = ("agent", "network", "host", "action_runner")
@@ -73,7 +75,7 @@ def interrupted_later() -> Iterator[None]:
 
 
 def ask(program: str, *arguments: str, stdin: str | None = None) -> str:
-    """Run one of our programs to its end and return what it printed."""
+    """Run a program of ours, or one given by its path, to its end; return what it printed."""
     with interrupted_later():
         done = subprocess.run(
             [BIN / program, *arguments], input=stdin, capture_output=True, text=True, check=False
@@ -84,7 +86,9 @@ def ask(program: str, *arguments: str, stdin: str | None = None) -> str:
 
 
 @contextmanager
-def service(program: str, *arguments: str, log: Path) -> Iterator[subprocess.Popen[str]]:
+def service(
+    program: str, *arguments: str, log: Path, environment: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """Run one of our services until the block ends."""
     with ExitStack() as owner:
         with log.open("w") as errors, interrupted_later():
@@ -93,6 +97,7 @@ def service(program: str, *arguments: str, log: Path) -> Iterator[subprocess.Pop
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
             owner.callback(end, process)
@@ -171,10 +176,10 @@ def wait_for(what: str, look: Callable[[], T | None]) -> T:
         time.sleep(0.05)
 
 
-def sessions_of(api: Api, fqdn: str) -> dict[str, str] | None:
+def sessions_of(api: Api, fqdn: str, wanted: Sequence[str]) -> dict[str, str] | None:
     """Return the sessions once all that we want are active."""
     node = api.get(f"/nodes/{fqdn}") or {}
-    states = {name: node.get("sessions", {}).get(name, "empty") for name in WANTED}
+    states = {name: node.get("sessions", {}).get(name, "empty") for name in wanted}
     return states if set(states.values()) == {"active"} else None
 
 
@@ -183,9 +188,9 @@ def packaged() -> str:
     return "dpkg" if shutil.which("dpkg-query") else "rpm"
 
 
-def run_action(api: Api, fqdn: str) -> dict[str, Any]:
+def run_action(api: Api, fqdn: str, name: str, args: Any) -> dict[str, Any]:
     """Run an action on the node and return what came of it."""
-    name, args = "package_installed", packaged()
+    wait_for(f"{name} in the catalogue", lambda: api.get(f"/actions/{name}"))
     began = time.monotonic()
     job = api.post("/jobs", {"action": name, "args": args, "nodes": fqdn})
 
@@ -202,10 +207,27 @@ def run_action(api: Api, fqdn: str) -> dict[str, Any]:
     }
 
 
-def demo(folder: Path, stack: ExitStack) -> tuple[dict[str, Any], Path]:
+def views_of(api: Api, fqdn: str) -> Views:
+    """Return the node as the Lustre part of the demo sees it."""
+
+    def data(daemon: str) -> Any:
+        item = wait_for(f"data of {daemon}", lambda: api.get(f"/data/{fqdn}/{daemon}"))
+        return item["value"]
+
+    def act(name: str, args: Any) -> Any:
+        result = run_action(api, fqdn, name, args)["result"]
+        if "Ok" not in result:
+            raise DemoError(f"{name}: {json.dumps(result)}")
+        return result
+
+    return Views(data, act, wait_for, say)
+
+
+def demo(folder: Path, stack: ExitStack, role: str | None) -> tuple[dict[str, Any], Path]:
     """Set everything up, and return what there was to see."""
     began = time.monotonic()
     store, node = folder / "manager", folder / "node"
+    lustre = LustreNode(folder / "lustre", role) if role else None
     logs = [folder / "manager.log", folder / "agent.log"]
     say("starting the manager")
     manager = stack.enter_context(
@@ -224,15 +246,26 @@ def demo(folder: Path, stack: ExitStack) -> tuple[dict[str, Any], Path]:
         )
     )
     say("enrolling this machine")
-    ask("emf-agent", "init", "--role", "all", "--state-dir", str(node))
+    ask("emf-agent", "init", "--role", role or "all", "--state-dir", str(node))
     ask(
         *("emf-agent", "enroll", "--manager", url, "--token-file", "-", "--state-dir", str(node)),
         stdin=token["token"],
     )
     enrolled = time.monotonic() - began
 
-    stack.enter_context(service("emf-agent", "run", "--state-dir", str(node), log=logs[1]))
-    authority = node / "etc" / "tls" / "ca.crt"
+    tls = node / "etc" / "tls"
+    environment: Mapping[str, str] = {}
+    if lustre:
+        environment = lustre.environment
+        (node / "etc" / "conf.d" / "20-lustre.toml").write_text(lustre.configuration())
+        if role == "mds":
+            ask(*lustre.pool_on_mgs())
+    stack.enter_context(
+        service(
+            *("emf-agent", "run", "--state-dir", str(node)), log=logs[1], environment=environment
+        )
+    )
+    authority = tls / "ca.crt"
     api = Api(url, user["token"], authority)
     stack.callback(api.close)
     (seen,) = wait_for("the node's first contact", lambda: api.get("/nodes")["items"])
@@ -240,26 +273,26 @@ def demo(folder: Path, stack: ExitStack) -> tuple[dict[str, Any], Path]:
     say(f"{fqdn} is here")
 
     data: dict[str, Any] = {}
-    for daemon in ("network", "host"):
+    for daemon in ("network", "host", *(["stats"] if lustre else [])):
         item = wait_for(
             f"data of {daemon}", lambda daemon=daemon: api.get(f"/data/{fqdn}/{daemon}")
         )
         data[daemon] = item["value"]
         say(f"first data of {daemon}: {json.dumps(item['value'])[:100]}…")
     first_data = time.monotonic() - began
-    sessions = wait_for("every session going active", lambda: sessions_of(api, fqdn))
+    wanted = (*WANTED, *(["stats"] if lustre else []))
+    sessions = wait_for("every session going active", lambda: sessions_of(api, fqdn, wanted))
     say("sessions: " + ", ".join(f"{name} {state}" for name, state in sessions.items()))
-    wait_for("the action catalogue", lambda: api.get("/actions/package_installed"))
-    action = run_action(api, fqdn)
+    action = run_action(api, fqdn, "package_installed", packaged())
     say(f"{action['name']} {action['args']}: {json.dumps(action['result'])}")
 
-    environment = folder / "environment"
-    environment.write_text(
+    settings = folder / "environment"
+    settings.write_text(
         f"export EMF_MANAGER_URL={url}\nexport EMF_TOKEN={user['token']}\n"
         f"export EMF_CA={authority}\nexport PATH={BIN}:$PATH\n"
     )
-    environment.chmod(0o600)
-    shown = {
+    settings.chmod(0o600)
+    shown: dict[str, Any] = {
         "manager": {"url": url},
         "node": {"fqdn": fqdn, "protocol": api.get(f"/nodes/{fqdn}")["protocol"]},
         "sessions": sessions,
@@ -267,7 +300,9 @@ def demo(folder: Path, stack: ExitStack) -> tuple[dict[str, Any], Path]:
         "action": action,
         "seconds": {"enrolled": round(enrolled, 3), "first_data": round(first_data, 3)},
     }
-    return shown, environment
+    if lustre:
+        shown |= {"role": role, "lustre": lustre.show(views_of(api, fqdn))}
+    return shown, settings
 
 
 def arguments() -> argparse.Namespace:
@@ -275,6 +310,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--once", action="store_true", help="end when everything was shown")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
+    parser.add_argument("--role", choices=ROLES, help="a simulated Lustre node, not this machine")
     return parser.parse_args()
 
 
@@ -286,7 +322,7 @@ def main() -> int:
     os.umask(0o077)
     with tempfile.TemporaryDirectory(prefix="emf-demo-") as folder, ExitStack() as stack:
         try:
-            shown, environment = demo(Path(folder), stack)
+            shown, environment = demo(Path(folder), stack, wanted.role)
             if wanted.json:
                 print(json.dumps(shown, indent=2), flush=True)
             if wanted.once:
@@ -294,7 +330,12 @@ def main() -> int:
             fqdn = shown["node"]["fqdn"]
             say(f"\nIn another terminal:\n  . {environment}")
             say(f"  emf node list\n  emf data {fqdn} host")
-            say(f"  emf run {fqdn} package_version {packaged()!r}\n\nCtrl-C ends the demo.")
+            say(f"  emf run {fqdn} package_version {packaged()!r}")
+            if "lustre" in shown:
+                say(f"  emf data {fqdn} stats")
+                socket = shown["lustre"]["metrics"]["socket"]
+                say(f"  curl --unix-socket {socket} http://localhost/metrics")
+            say("\nCtrl-C ends the demo.")
             signal.pause()
         except KeyboardInterrupt:
             say("\nending; nothing is left behind")

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 
 from emf_agent.command import FIXED_PATH, PROGRAM_PATH_VARIABLE
+from emf_agent.roles import find_roles
 from emf_plugins_lustre.testing.node import SimulatedNode
 from emf_plugins_lustre.testing.scenario import Scenario
 
@@ -63,37 +64,30 @@ class LustreNode:
         path = (str(self._node.programs), *FIXED_PATH)
         return {PROGRAM_PATH_VARIABLE: os.pathsep.join(path)}
 
-    def configuration(self, url: str, tls: Path) -> str:
-        """Return a drop-in of the agent's configuration, given the manager and the identity."""
+    def configuration(self) -> str:
+        """Return a drop-in of the agent's configuration."""
         folder = str(self._folder)
-        manager = {
-            "url": url,
-            "key": f"{tls}/agent.key",
-            "certificate": f"{tls}/agent.crt",
-            "authority": f"{tls}/ca.crt",
-        }
-        tables = {
-            "daemon.stats": {"interval_s": 2},
-            'plugin."lustre.stats"': {"expect": [self.role], "listen": f"unix:{self.metrics}"},
-            'plugin."lustre.client"': {"fstab": str(self._fstab)},
-            'plugin."lustre.targets"': {"ldev_conf": f"{folder}/ldev.conf"},
-            'plugin."lustre.hotpools"': {
+        settings: dict[str, dict[str, Any]] = {
+            "lustre.stats": {"expect": [self.role], "listen": f"unix:{self.metrics}"},
+            "lustre.client": {"fstab": str(self._fstab)},
+            "lustre.targets": {"ldev_conf": f"{folder}/ldev.conf"},
+            "lustre.hotpools": {
                 "lamigo_conf": f"{folder}/lamigo/{{fs}}-{{mdt}}.conf",
                 "lpurge_conf": f"{folder}/lpurge/{{fs}}/{{ost}}.conf",
                 "socket_folder": folder,
             },
-            'plugin."lustre.postoffice"': {
+            "lustre.postoffice": {
                 "routes_file": f"{folder}/postman.conf",
                 "socket_folder": folder,
             },
-            'plugin."lustre.postoffice".manager': manager,
-            'plugin."lustre.stratagem"': {"scan_folder": folder},
-            'plugin."lustre.stratagem".manager': manager,
+            "lustre.stratagem": {"scan_folder": folder},
         }
+        taken = find_roles(["emf_plugins_lustre"])[self.role].plugins
+        tables = {f'plugin."{name}"': settings[name] for name in taken if name in settings}
         lines = ["# What the Lustre plugins write stays in the demo's folder."]
-        for table, settings in tables.items():
+        for table, values in {"daemon.stats": {"interval_s": 2}, **tables}.items():
             lines.append(f"\n[{table}]")
-            lines += [f"{key} = {json.dumps(value)}" for key, value in settings.items()]
+            lines += [f"{key} = {json.dumps(value)}" for key, value in values.items()]
         return "\n".join(lines) + "\n"
 
     def pool_on_mgs(self) -> tuple[str, ...]:
@@ -104,7 +98,7 @@ class LustreNode:
         """Look at statistics and metrics, and do what the role is there for."""
         before = views.data("stats")
         views.say(f"health of the {self.role}: {health(before)}; {len(before)} records")
-        shown = {"health": health(before), "counters": self._moving(before, views)}
+        shown: dict[str, Any] = {"health": health(before), "counters": self._moving(before, views)}
         shown["metrics"] = views.wait_for("a scrape", self._scrape)
         views.say(f"the Prometheus listener serves {shown['metrics']['series']} series")
         shown.update(DEEDS[self.role](self, views) if self.role in DEEDS else {})
@@ -173,11 +167,8 @@ DEEDS: Mapping[str, Callable[[LustreNode, Views], dict[str, Any]]] = {
 
 def health(records: Any) -> str:
     """Return what the node says of its own health."""
-    found = (
-        one["Host"]["HealthCheck"]["value"]
-        for one in records
-        if "HealthCheck" in one.get("Host", {})
-    )
+    host = (one["Host"] for one in records if "Host" in one)
+    found = (one["HealthCheck"]["value"] for one in host if "HealthCheck" in one)
     return next(found, "unknown")
 
 

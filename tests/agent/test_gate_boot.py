@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from emf_agent.gate.archive import boot_archive
 from emf_agent.gate.boot import Places, is_dropped, requires_signature
-from emf_agent.gate.lockfile import Lock, LockedDistribution
+from emf_agent.gate.locked_files import TamperedError
+from emf_agent.gate.lockfile import Lock, LockedDistribution, parse_lock
 from emf_agent.gate.verification import verify_files
 from emf_agent.settings import Paths
 
@@ -67,11 +71,48 @@ def test_the_environment_sets_little(name: str, dropped: bool) -> None:
     assert is_dropped(name) is dropped
 
 
-def test_equal_cores_make_equal_archives() -> None:
-    core = Lock("p", "0" * 64, {})
+def core_of(site: Path, *names: str) -> Lock:
+    """Write modules of a core, and lock them."""
+    (site / "emf_agent/gate").mkdir(parents=True, exist_ok=True)
+    files = {}
+    for name in names:
+        (site / name).write_text(f"NAME = {name!r}\n")
+        files[name] = hashlib.sha256((site / name).read_bytes()).hexdigest()
+    one = LockedDistribution(
+        "emf-agent-core", "1", str(site), "emf_agent_core-1.dist-info", ("core",), (), files
+    )
+    return Lock("p", "0" * 64, {one.name: one})
+
+
+def test_the_archive_holds_the_gate_as_it_is_locked_and_nothing_that_lies_beside(
+    tmp_path: Path,
+) -> None:
+    core = core_of(tmp_path, "emf_agent/gate/boot.py", "emf_agent/agent.py")
+    (tmp_path / "emf_agent/gate/stranger.py").write_text("raise SystemExit")
+
+    with zipfile.ZipFile(io.BytesIO(boot_archive(core))) as archive:
+        names = archive.namelist()
+        held = parse_lock(archive.read("core.lock"), "core.lock")
+
+    assert held == core
+    assert [name for name in names if "gate" in name] == [
+        "emf_agent/gate/boot.py",
+        "emf_agent/gate/boot.pyc",
+    ]
+
+
+def test_equal_cores_make_equal_archives(tmp_path: Path) -> None:
+    core = core_of(tmp_path, "emf_agent/gate/boot.py")
 
     assert boot_archive(core) == boot_archive(core)
-    assert boot_archive(core) != boot_archive(Lock("q", "0" * 64, {}))
+
+
+def test_no_archive_is_made_of_a_changed_gate(tmp_path: Path) -> None:
+    core = core_of(tmp_path, "emf_agent/gate/boot.py")
+    (tmp_path / "emf_agent/gate/boot.py").write_text("NAME = 2\n")
+
+    with pytest.raises(TamperedError):
+        boot_archive(core)
 
 
 @pytest.mark.parametrize(
@@ -86,8 +127,6 @@ def test_equal_cores_make_equal_archives() -> None:
 def test_metadata_must_agree_with_its_folder_and_the_lock(
     tmp_path: Path, metadata: str, said: list[str]
 ) -> None:
-    import hashlib
-
     (tmp_path / "a-1.dist-info").mkdir()
     (tmp_path / "a-1.dist-info/METADATA").write_text(metadata)
     digest = hashlib.sha256(metadata.encode()).hexdigest()

@@ -21,10 +21,10 @@ from emf_agent.gate.code_cache import CodeCache
 from emf_agent.gate.finder import (
     LockedFinder,
     StandardLibraryFinder,
-    TamperedError,
     is_standard,
     standard_library,
 )
+from emf_agent.gate.locked_files import TamperedError
 from emf_agent.gate.lockfile import Lock, LockedDistribution
 
 PACKAGE = "locked_by_a_test"

@@ -218,7 +218,8 @@ def test_a_diff_names_distributions_and_files(site: Site) -> None:
         "    ~ helper-1.0.dist-info/RECORD",
         "    ~ helper/plugin.py",
     ]
-    assert differences(Lock("p", "", {}), after)[:2] == [
+    assert differences(Lock("p", "", {}), after)[:3] == [
         f"~ python p -> {after.python}",
+        "~ the allowlist",
         "+ booster 1.0 (plugin:a)",
     ]

@@ -266,6 +266,8 @@ def claimed_twice(
 def differences(old: Lock, new: Lock) -> list[str]:
     """Return what changes from one lock to another, one line each, as a diff."""
     told = [] if old.python == new.python else [f"~ python {old.python} -> {new.python}"]
+    if old.policy_sha256 != new.policy_sha256:
+        told.append("~ the allowlist")
     for name in sorted({*old.distributions, *new.distributions}):
         before, after = old.distributions.get(name), new.distributions.get(name)
         if before is None or after is None:

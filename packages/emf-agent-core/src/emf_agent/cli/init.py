@@ -10,7 +10,7 @@ import click
 from packaging.version import InvalidVersion, Version
 
 from emf_agent.cli.options import node_options
-from emf_agent.discovery import Entry, installed_entries
+from emf_agent.discovery import Entry, installed_entries, metadata_path
 from emf_agent.errors import UsageError
 from emf_agent.identity_files import write_private
 from emf_agent.roles import ALL, Role, find_roles
@@ -49,7 +49,7 @@ def command(
     paths = Paths.under(state_dir) if state_dir else Paths.system()
     if config is not None:
         paths = paths.with_config(config)
-    entries = installed_entries()
+    entries = installed_entries(metadata_path())
     roles = find_roles(entry.value for entry in entries)
     chosen, missing = choose(wanted or (ALL,), roles, entries)
     there = [path for path in (paths.config, paths.allowlist) if path.exists()]

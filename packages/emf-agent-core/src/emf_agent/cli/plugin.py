@@ -56,7 +56,15 @@ def list_plugins(
     """
     settings = load_settings(config, state_dir)
     allowlist = read_allowlist(settings.paths.allowlist)
-    if no_load or allowlist.enforced != (running_mode() != "allowlist"):
+    closed = running_mode() != "allowlist"
+    if allowlist.enforced != closed and not no_load:
+        click.echo(
+            f"judged from metadata alone: mode is {allowlist.mode!r}, and this process was"
+            f" {'' if closed else 'not '}started through the boot archive",
+            err=True,
+        )
+        no_load = True
+    if no_load:
         reports = survey(allowlist)
     else:
         node = node_facts(settings.node.fqdn or resolve_fqdn())

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from emf_agent.cli.options import json_option, node_options
-from emf_agent.discovery import read_allowlist
+from emf_agent.discovery import metadata_path, read_allowlist
 from emf_agent.errors import ConfigurationError, EmfError, RefusedError
 from emf_agent.gate.archive import boot_archive
 from emf_agent.gate.boot import Places, requires_signature
@@ -21,7 +21,6 @@ from emf_agent.gate.ownership import read_trusted, trusted_owners
 from emf_agent.gate.refusal import GateError, Refusal
 from emf_agent.gate.signature import sign, verify_signature
 from emf_agent.gate.verification import verify_files
-from emf_agent.gate.world import closed_world
 from emf_agent.identity_files import write_private
 from emf_agent.locking import differences, make_lock
 from emf_agent.settings import Settings, load_settings
@@ -61,11 +60,10 @@ def lock(
 def fresh(settings: Settings, from_wheels: Path | None = None) -> tuple[Lock, tuple[str, ...]]:
     """Return the lock of what is installed now, and the plugins that are not in it."""
     allowlist = read_allowlist(settings.paths.allowlist)
-    world = closed_world()
     return make_lock(
         allowlist,
         settings.paths.allowlist.read_bytes(),
-        path=world.sites() if world else None,
+        path=metadata_path(),
         wheels=wheel_hashes(from_wheels) if from_wheels else None,
     )
 

@@ -33,6 +33,7 @@ __all__ = [
     "discover",
     "load_plugins",
     "look_around",
+    "metadata_path",
     "read_allowlist",
     "running_mode",
     "survey",
@@ -77,6 +78,12 @@ def read_allowlist(path: Path) -> Allowlist:
             ]
         ) from error
     return parse_allowlist(text, str(path))
+
+
+def metadata_path() -> list[str] | None:
+    """Return the folders to look for installed metadata in; None stands for ``sys.path``."""
+    world = closed_world()
+    return None if world is None else world.sites()
 
 
 def look_around(path: Sequence[str] | None = None) -> Scene:

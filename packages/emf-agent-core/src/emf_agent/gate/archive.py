@@ -6,8 +6,8 @@ import importlib.util
 import io
 import marshal
 import zipfile
-from pathlib import Path
 
+from emf_agent.gate.locked_files import LockedFiles
 from emf_agent.gate.lockfile import Lock, dump_lock
 
 __all__ = ["boot_archive"]
@@ -21,18 +21,29 @@ from emf_agent.gate import boot
 
 boot.main(sys.path[0], __loader__.get_data("core.lock"))
 '''
+GATE = "emf_agent/gate/"
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def boot_archive(core: Lock) -> bytes:
     """Return the archive; equal inputs make equal bytes.
 
-    Beside each source stands its code for this interpreter; another one compiles the source.
+    Its modules are those that the lock of the core holds. Beside each source stands its code for
+    this interpreter; another one compiles the source.
+
+    Raises:
+        OSError, TamperedError: a module is not there, or not what was locked.
+
     """
-    gate = Path(__file__).parent
+    locked = LockedFiles(core)
     sources = {
         "emf_agent/__init__.py": b'"""The agent, before it is imported."""\n',
-        **{f"emf_agent/gate/{one.name}": one.read_bytes() for one in sorted(gate.glob("*.py"))},
+        **{
+            file: locked.read(one.path(file))
+            for one in core.distributions.values()
+            for file in sorted(one.files)
+            if file.startswith(GATE) and file.endswith(".py")
+        },
     }
     files = {
         "__main__.py": MAIN.encode(),

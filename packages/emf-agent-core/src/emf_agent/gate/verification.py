@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from email.parser import HeaderParser
 
-from emf_agent.gate.finder import LockedFiles, TamperedError
+from emf_agent.gate.locked_files import LockedFiles, TamperedError
 from emf_agent.gate.lockfile import Lock, LockedDistribution
 from emf_agent.gate.ownership import Walk
 from emf_agent.gate.refusal import Refusal
