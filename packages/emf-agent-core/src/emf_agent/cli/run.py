@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 import click
 
+from emf_agent.action_trail import ActionTrail
 from emf_agent.actions import ActionLimits
 from emf_agent.agent import Agent, Parts, Tuning
 from emf_agent.backoff import Backoff
@@ -94,6 +95,7 @@ async def serve(settings: Settings, performer: Sequence[str]) -> None:
         open_transport(url, context) as transport,
         anyio.create_task_group() as tasks,
     ):
+        journal.witness = ActionTrail(settings.paths.state / "audit" / "actions.jsonl")
         stop = anyio.Event()
         await tasks.start(heed_signals, stop)
         agent = Agent(

@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import anyio
 import anyio.to_thread
@@ -36,6 +36,22 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
+class Witness(Protocol):
+    """Whoever keeps a record of its own; an action that it cannot note is not taken or begun."""
+
+    async def accepted(self, order: Acceptance) -> None:
+        """Hear of a new order, before it is taken; JournalError."""
+        ...
+
+    async def started(self, action_id: str) -> None:
+        """Hear of a start, before its effect; JournalError."""
+        ...
+
+    async def ended(self, action_id: str, outcome: Outcome) -> None:
+        """Hear how it ended."""
+        ...
+
+
 class Journal:
     """The agent's durable memory; every method that writes returns when it is on the disk.
 
@@ -47,6 +63,7 @@ class Journal:
         self._store = store
         self.fault = fault
         """Why there is no journal: the agent then runs and reports, but takes no actions."""
+        self.witness: Witness | None = None
         self._one_at_a_time = anyio.CapacityLimiter(1)
 
     @property
@@ -76,6 +93,8 @@ class Journal:
 
         Also raises JournalError where the disk has less free space than the floor.
         """
+        if self.witness is not None and await self.known(acceptance.id) is None:
+            await self.witness.accepted(acceptance)
         return await self._call(lambda store: store.accept(acceptance))
 
     async def start(self, action_id: str) -> None:
@@ -84,10 +103,15 @@ class Journal:
         Raises NotStartableError where it was begun before, has ended, or has expired.
         """
         await self._call(lambda store: store.start(action_id))
+        if self.witness is not None:
+            await self.witness.started(action_id)
 
     async def finish(self, action_id: str, outcome: Outcome) -> Finished | Conflict:
         """Record how it ended; it may only be told after this has returned. The first stays."""
-        return await self._call(lambda store: store.finish(action_id, outcome))
+        finished = await self._call(lambda store: store.finish(action_id, outcome))
+        if self.witness is not None and isinstance(finished, Finished):
+            await self.witness.ended(action_id, outcome)
+        return finished
 
     async def outcome(self, action_id: str) -> Outcome | None:
         """Return how an action ended; None if it has not, or is not known."""
