@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -218,9 +219,9 @@ async def test_a_stale_socket_is_replaced(office: Office) -> None:
     listener = await anyio.create_unix_listener(office.socket("mb1"))
     await listener.aclose()
     async with office.running():
-        await until(lambda: office.socket("mb1").stat().st_mode & 0o777 == 0o600)
         await office.write("mb1", FID + b"\n")
         await office.manager.stored("mailbox mb1", 1)
+        assert office.socket("mb1").stat().st_mode & 0o777 == 0o600
 
 
 @pytest.mark.anyio
@@ -248,6 +249,35 @@ async def test_a_mailbox_the_manager_does_not_know_is_a_fault_and_keeps_its_line
     async with office.running() as daemon:
         await office.manager.stored("mailbox mb1", 1)
         await daemon.update_session()
+
+
+@pytest.mark.anyio
+async def test_a_spool_that_was_removed_by_hand_gives_up_its_lines_and_no_others(
+    office: Office,
+) -> None:
+    await office.desk.call("postoffice_add", "mb1")
+    office.manager.away = True
+    async with office.running():
+        await office.write("mb1", b"given up\n")
+        await until(lambda: office.manager.chunks)
+    async with office.running():
+        shutil.rmtree(office.folder / "state" / "mb1")
+        office.manager.away = False
+        await office.write("mb1", FID + b"\n")
+        await until(lambda: FID in office.manager.lines.get("mailbox mb1", ()))
+
+
+@pytest.mark.anyio
+async def test_a_spool_that_cannot_be_opened_is_a_fault_and_costs_no_other(office: Office) -> None:
+    for mailbox in ("mb1", "mb2"):
+        await office.desk.call("postoffice_add", mailbox)
+    (office.folder / "state").mkdir()
+    (office.folder / "state" / "mb1").write_text("a file")
+    async with office.running() as daemon:
+        await office.write("mb2", FID + b"\n")
+        await office.manager.stored("mailbox mb2", 1)
+        with pytest.raises(DaemonFault, match=r"mb1: .*File exists"):
+            await daemon.update_session()
 
 
 @pytest.mark.anyio

@@ -167,21 +167,22 @@ class Branch:
 
     async def _deliver(self, sender: MailboxSender) -> None:
         while True:
-            segment = await self._on_disk(self._spool.oldest)
-            if segment is None or not segment.waiting:
-                if self._listening is None and not self._connections:
-                    return
-                await self._moved.wait()
-                # Lines come in drops; a moment later there are more for the same request.
-                await anyio.sleep(self._gather_s)
-                continue
             try:
-                await self._deliver_segment(sender, segment)
-                self._troubles.pop("way", None)
+                segment = await self._on_disk(self._spool.oldest)
+                if segment is not None and segment.waiting:
+                    await self._deliver_segment(sender, segment)
+                    self._troubles.pop("way", None)
+                    continue
             except (EmfError, OSError) as error:
                 self._troubles["way"] = str(error)
                 logger.warning("lines wait to=%s reason=%s", self._address, error)
                 await anyio.sleep(TRY_AGAIN_S)
+                continue
+            if self._listening is None and not self._connections:
+                return
+            await self._moved.wait()
+            # Lines come in drops; a moment later there are more for the same request.
+            await anyio.sleep(self._gather_s)
 
     async def _deliver_segment(self, sender: MailboxSender, segment: Segment) -> None:
         stream = LineStream(

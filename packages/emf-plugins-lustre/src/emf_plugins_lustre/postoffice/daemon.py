@@ -81,21 +81,20 @@ class PostOffice(Daemon):
 
     async def watch_session(self) -> None:
         """Keep the branches as the routes are, until the session ends."""
+        left_over = await anyio.to_thread.run_sync(self._prepare)
         async with self._door() as sender, anyio.create_task_group() as tasks:
-            await anyio.to_thread.run_sync(self._prepare)
-            for name in await anyio.to_thread.run_sync(self._left_over):
+            for name in left_over:
                 await self._establish(name, sender, tasks, listens=False)
             while True:
                 await self._follow_routes(sender, tasks)
                 await anyio.sleep(self.look_every_s)
 
-    def _prepare(self) -> None:
+    def _prepare(self) -> list[str]:
+        """Make the folders; return the mailboxes for which an earlier life left lines."""
+        state = self.context.state_directory
         self._settings.socket_folder.mkdir(parents=True, exist_ok=True)
-        self.context.state_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-
-    def _left_over(self) -> list[str]:
-        """Return the mailboxes for which an earlier life left lines."""
-        return [path.name for path in self.context.state_directory.iterdir() if path.is_dir()]
+        state.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return sorted(path.name for path in state.iterdir() if path.is_dir())
 
     async def _follow_routes(self, sender: MailboxSender, tasks: anyio.abc.TaskGroup) -> None:
         try:
@@ -106,13 +105,10 @@ class PostOffice(Daemon):
         routes, complaints = parse_routes(text or "")
         self._complaints = complaints
         for name in sorted(routes):
-            try:
-                if name in self._branches:
-                    self._branches[name].open()
-                else:
-                    await self._establish(name, sender, tasks, listens=True)
-            except (EmfError, OSError) as error:
-                self._complaints = (*self._complaints, f"{name}: {error}")
+            if name in self._branches:
+                self._branches[name].open()
+            else:
+                await self._establish(name, sender, tasks, listens=True)
         for name, branch in self._branches.items():
             if name not in routes:
                 branch.close()
@@ -120,9 +116,15 @@ class PostOffice(Daemon):
     async def _establish(
         self, name: str, sender: MailboxSender, tasks: anyio.abc.TaskGroup, *, listens: bool
     ) -> None:
-        socket = check_socket_path(self._settings.socket_folder, name)
         folder = self.context.state_directory / name
-        spool = await anyio.to_thread.run_sync(partial(Spool, folder, self._settings.spool_bytes))
+        make = partial(Spool, folder, self._settings.spool_bytes)
+        try:
+            socket = check_socket_path(self._settings.socket_folder, name)
+            spool = await anyio.to_thread.run_sync(make)
+        except (EmfError, OSError, ValueError) as error:
+            logger.error("no branch for mailbox=%s: %s", name, error)
+            self._complaints = (*self._complaints, f"{name}: {error}")
+            return
         branch = Branch(name, socket, spool, gather_s=self.gather_s)
         self._branches[name] = branch
         tasks.start_soon(self._run, name, branch, spool, sender, listens)

@@ -76,6 +76,8 @@ class Segment:
         self._write_note()
 
     def _write_note(self) -> None:
+        if not self.path.exists():
+            return  # removed by hand: nothing is left to take note of
         beside = self.path.with_suffix(".new")
         beside.write_text(f"{self.stored_lines} {self.stored_bytes}\n")
         beside.replace(self.path.with_suffix(STORED))
@@ -138,9 +140,11 @@ class Spool:
 
     def append(self, lines: Sequence[bytes]) -> None:
         """Add lines, given without their ends."""
+        self._forget_removed()
         if not self._segments or self._segments[-1].closed:
             name = f"{self._number:08d}-{uuid.uuid4().hex}{LINES}"
             self._number += 1
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._segments.append(Segment(self._folder / name))
         newest = self._segments[-1]
         newest.append(b"".join(line + b"\n" for line in lines))
@@ -148,9 +152,14 @@ class Spool:
 
     def oldest(self) -> Segment | None:
         """Return the segment whose turn it is; those that are stored whole are none."""
+        self._forget_removed()
         while self._segments and self._segments[0].closed and not self._segments[0].waiting:
             self._segments.pop(0).remove()
         return self._segments[0] if self._segments else None
+
+    def _forget_removed(self) -> None:
+        """Drop segments that somebody removed: how a site gives up lines nobody will take."""
+        self._segments = [one for one in self._segments if not one.size or one.path.exists()]
 
     def close(self) -> None:
         """Append no more to the newest segment."""
@@ -162,5 +171,6 @@ class Spool:
         self.close()
         if self.oldest() is not None:
             return False
-        self._folder.rmdir()
+        if self._folder.exists():
+            self._folder.rmdir()
         return True
