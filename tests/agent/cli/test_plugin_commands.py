@@ -6,6 +6,8 @@ import json
 import zipfile
 from pathlib import Path
 
+import pytest
+
 from tests.agent.cli.node import Node
 from tests.agent.distributions import rule
 
@@ -131,6 +133,37 @@ def test_config_check_tells_all_faults_of_both_files_and_exits_78(node: Node) ->
     assert "did you mean 'mode'?" in done.stderr
     assert "did you mean 'level'?" in done.stderr
     assert "EMF_AGENT_ACTIONS__CONCURRENT" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("[plugin.host.a]", 'did you mean [plugin."host.a"]?'),
+        ('[plugin."host.aa"]', 'did you mean [plugin."host.a"]?'),
+        ("[plugin.host.aa]", 'did you mean [plugin."host.a"]?'),
+        ("[plugin.quite_other]", "it has host.a"),
+    ],
+    ids=["no quotes", "a slip", "both", "another"],
+)
+def test_config_check_says_which_plugins_table_was_meant(node: Node, table: str, told: str) -> None:
+    node.allow(rule("host.a", "emf-plugin-a", "emf_plugin_a"))
+    (node.state / "etc/agent.toml").write_text(f"{table}\nkey = 1\n")
+
+    done = node("config", "check")
+
+    assert done.returncode == 78
+    assert f"{node.state}/etc/agent.toml: plugin." in done.stderr
+    assert told in done.stderr
+
+
+def test_config_check_owns_up_to_what_it_does_not_check(node: Node) -> None:
+    node.allow(rule("host.a", "emf-plugin-a", "emf_plugin_a"))
+    (node.state / "etc/agent.toml").write_text('[plugin."host.a"]\nkey = 1\n')
+
+    done = node("config", "check")
+
+    assert done.returncode == 0
+    assert '[plugin."host.a"]: the plugins\' own keys' in done.stdout
 
 
 def test_config_show_says_who_set_a_value(node: Node) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from emf_agent.cli.options import json_option, node_options
-from emf_agent.discovery import read_allowlist
+from emf_agent.discovery import read_allowlist, stray_tables
 from emf_agent.errors import ConfigurationError
 from emf_agent.settings import Settings, load_settings
 
@@ -38,14 +38,13 @@ def check(config: Path | None, state_dir: Path | None) -> None:
     except ConfigurationError as error:
         faults.extend(error.faults)
     else:
-        known = sorted(rule.id for rule in allowlist.plugin)
-        for name in settings.plugin if settings else ():
-            if name not in known:
-                origin = settings.origin(f"plugin.{name}") if settings else ""
-                faults.append(f"{origin}: plugin.{name}: no such plugin; allowed: {known}")
+        faults.extend(stray_tables(settings, allowlist) if settings else ())
     if faults:
         raise ConfigurationError(faults)
     click.echo(f"{paths.config} and {paths.allowlist} are valid")
+    if settings and settings.plugin:
+        tables = ", ".join(f'[plugin."{name}"]' for name in sorted(settings.plugin))
+        click.echo(f"{tables}: the plugins' own keys, which `emf-agent plugin list` checks")
 
 
 def load_places(config: Path | None, state_dir: Path | None) -> Any:

@@ -13,6 +13,7 @@ from emf_agent.discovery.loading import (
     metadata_path,
     read_allowlist,
     running_mode,
+    stray_tables,
     survey,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "metadata_path",
     "read_allowlist",
     "running_mode",
+    "stray_tables",
     "survey",
 ]

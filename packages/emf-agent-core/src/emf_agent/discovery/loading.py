@@ -6,6 +6,7 @@ import importlib
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import reduce
 from pathlib import Path
 from typing import Any, Literal
@@ -36,6 +37,7 @@ __all__ = [
     "metadata_path",
     "read_allowlist",
     "running_mode",
+    "stray_tables",
     "survey",
 ]
 
@@ -227,14 +229,22 @@ def discover(
 
 
 def stray_tables(settings: Settings, allowlist: Allowlist) -> list[str]:
-    """Return the tables of plugins that the allowlist does not know."""
+    """Return what is wrong with the tables of plugins that the allowlist does not know."""
     known = sorted(rule.id for rule in allowlist.plugin)
     return [
         f"{settings.origin(f'plugin.{name}')}: plugin.{name}: the allowlist has no plugin of this"
-        f" id; it has {', '.join(known) or 'none'}"
-        for name in settings.plugin
+        f" id; {meant(name, table, known)}"
+        for name, table in settings.plugin.items()
         if name not in known
     ]
+
+
+def meant(name: str, table: Iterable[str], known: Sequence[str]) -> str:
+    """Say which plugin may have been meant; an id with a dot is easily left without quotes."""
+    for guess in (*(f"{name}.{key}" for key in table), name):
+        for near in get_close_matches(guess, known, n=1):
+            return f'did you mean [plugin."{near}"]?'
+    return f"it has {', '.join(known) or 'none'}"
 
 
 def load(verdict: Verdict, settings: Settings, node: NodeFacts) -> Candidate:
