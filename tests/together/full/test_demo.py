@@ -27,6 +27,8 @@ def test_the_demo_shows_sessions_data_and_an_action_and_leaves_nothing(tmp_path:
 
     assert done.returncode == 0, done.stderr
     shown = json.loads(done.stdout)
+    assert set(shown) == {"manager", "node", "sessions", "data", "action", "seconds"}
+    assert set(shown["data"]) == {"network", "host"}
     assert shown["manager"]["url"].startswith("https://127.0.0.1:")
     assert shown["node"]["protocol"] == 2
     assert shown["sessions"] == dict.fromkeys(
@@ -38,6 +40,38 @@ def test_the_demo_shows_sessions_data_and_an_action_and_leaves_nothing(tmp_path:
     assert shown["action"]["result"] == {"Ok": True}
     assert 0 < shown["seconds"]["enrolled"] < shown["seconds"]["first_data"]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow(reason="starts a manager and an agent")
+def test_a_role_shows_a_lustre_server_with_moving_counters(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, DEMO, "--role", "oss", "--once", "--json"],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+
+    assert done.returncode == 0, done.stderr
+    shown = json.loads(done.stdout)
+    assert shown["role"] == "oss"
+    assert shown["sessions"] == dict.fromkeys(
+        ("agent", "network", "host", "action_runner", "stats"), "active"
+    )
+    targets = {
+        value["target"]
+        for record in shown["data"]["stats"]
+        for value in record.get("Target", {}).values()
+        if value.get("kind") == "OST"
+    }
+    assert targets == {"fs1-OST0000", "fs1-OST0001"}
+    lustre = shown["lustre"]
+    assert lustre["health"] == "healthy"
+    assert 0 < lustre["counters"]["before"] < lustre["counters"]["after"]
+    assert lustre["metrics"]["series"] > 100
+    assert list(tmp_path.iterdir()) == []
+    assert processes_that_name(tmp_path) == []
 
 
 @pytest.mark.slow(reason="starts a manager and an agent, and ends them half-way")
