@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emf_agent.allowlist import Allowlist, Rule, covers, parse_allowlist
@@ -123,6 +123,7 @@ def test_hostile_bytes_are_refused(text: bytes, said: str) -> None:
         parse_allowlist(text, "F")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300) | st.text(max_size=300).map(str.encode))
 def test_no_bytes_do_more_than_be_refused(text: bytes) -> None:
     with suppress(ConfigurationError):
@@ -149,6 +150,7 @@ def toml(value: object) -> str:
     return json.dumps(value)
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["id", "distribution", "entry_point", "version", "actions", "enabled"]),

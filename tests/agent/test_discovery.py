@@ -527,7 +527,7 @@ RULES = st.lists(
 )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(RULES, st.lists(ENTRIES, max_size=6), st.randoms())
 def test_what_is_let_in_is_exactly_what_one_rule_says_in_any_order(
     rules: list[Rule], entries: list[Entry], random: object

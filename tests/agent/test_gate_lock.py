@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from emf_agent.gate.lockfile import CORE, Lock, LockedDistribution, dump_lock, parse_lock
@@ -115,6 +115,7 @@ def test_a_file_belongs_to_one_distribution() -> None:
         parse_lock(json.dumps(told).encode(), "L")
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_no_bytes_do_more_than_be_refused(text: bytes) -> None:
     with suppress(GateError):
@@ -137,6 +138,7 @@ PLACES = st.sampled_from(
 )
 
 
+@settings(deadline=None)
 @given(PLACES, VALUES)
 def test_no_value_in_any_place_does_more_than_be_refused(
     place: tuple[str, ...], value: Any

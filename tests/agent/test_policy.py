@@ -79,10 +79,6 @@ def test_the_node_has_its_say(
     assert (judge(policy, name, arguments) is not None) is refused
 
 
-def test_what_changes_nothing_may_run_on_a_read_only_node() -> None:
-    assert judge(PolicySettings(read_only=True), "a", {}, reads_only=True) is None
-
-
 @action
 async def stop_unit(unit: str, mode: str = "replace") -> None:
     """Stop."""
@@ -108,6 +104,13 @@ def test_a_rule_sees_a_default_too() -> None:
     rule = ArgumentRule(action="stop_unit", argument="mode", deny=("replace",))
 
     assert permit(PolicySettings(rule=(rule,)), REGISTRY)("stop_unit", {"unit": "x"}) is not None
+
+
+def test_arguments_that_do_not_fit_are_left_to_the_action_unless_it_is_denied() -> None:
+    wrong: Any = {"unit": 3}
+
+    assert permit(PolicySettings(rule=(UNITS,)), REGISTRY)("stop_unit", wrong) is None
+    assert permit(PolicySettings(deny=("stop_*",)), REGISTRY)("stop_unit", wrong) is not None
 
 
 def test_a_denied_action_that_is_not_here_is_denied_all_the_same() -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
@@ -241,12 +241,14 @@ def test_the_first_configuration_is_valid_and_so_is_all_it_shows(tmp_path: Path)
     assert found.origin("actions.concurrent") != "default"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200))
 def test_no_bytes_of_a_file_do_more_than_be_refused(text: bytes) -> None:
     with suppress(ConfigurationError):
         parse_toml(Path("F"), text)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_no_variable_does_more_than_be_refused(name: str, value: str) -> None:
     with suppress(ConfigurationError):

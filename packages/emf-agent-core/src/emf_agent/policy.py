@@ -22,24 +22,15 @@ from emf_agent.settings import ArgumentRule, PolicySettings
 __all__ = ["judge", "permit"]
 
 
-def judge(
-    policy: PolicySettings,
-    action: str,
-    arguments: Mapping[str, Any],
-    *,
-    reads_only: bool = False,
-) -> str | None:
-    """Return why an action may not run with these arguments by name, or None where it may.
-
-    ``reads_only`` tells that this call changes nothing: the action says so, or it is a dry run.
-    """
+def judge(policy: PolicySettings, action: str, arguments: Mapping[str, Any]) -> str | None:
+    """Return why an action may not run with these arguments by name, or None where it may."""
     denying = matching(policy.deny, action)
     if denying is not None:
         return f"{action} is denied on this node (policy.deny has {denying!r})"
     if matching(policy.allow, action) is None:
         return f"{action} is not allowed on this node (policy.allow)"
-    if policy.read_only and not reads_only and matching(policy.readers, action) is None:
-        return f"{action} may change something, and this node is read-only (policy.read_only)"
+    if policy.read_only and matching(policy.readers, action) is None:
+        return f"{action} is not among policy.readers, and this node is read-only"
     for rule in policy.rule:
         if fnmatchcase(action, rule.action):
             reason = judge_argument(rule, action, arguments)
@@ -93,10 +84,9 @@ def permit(policy: PolicySettings, registry: Registry) -> Callable[[str, JsonVal
         try:
             bound = action.bind(args)
         except ArgumentsError:
-            bound = {}  # refused for its arguments in a moment; the policy may still say no first
-        return judge(
-            policy, name, {**defaults(action), **bound}, reads_only=declared_reader(action)
-        )
+            # Refused for its arguments in a moment; only the name is left to judge.
+            return judge(policy.model_copy(update={"rule": ()}), name, {})
+        return judge(policy, name, {**defaults(action), **bound})
 
     return ask
 
@@ -104,8 +94,3 @@ def permit(policy: PolicySettings, registry: Registry) -> Callable[[str, JsonVal
 def defaults(action: Action[..., Any]) -> dict[str, Any]:
     """Return the arguments that need not be given."""
     return {one.name: one.default for one in action.parameters if one.default is not one.empty}
-
-
-def declared_reader(action: Action[..., Any]) -> bool:
-    """Tell whether an action declares that it changes nothing."""
-    return bool(getattr(action, "read_only", False))

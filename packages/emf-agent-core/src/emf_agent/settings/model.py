@@ -158,11 +158,9 @@ class PolicySettings(Section):
 
     allow: tuple[Name, ...] = Field(("*",), description="Names or globs of actions that may run.")
     deny: tuple[Name, ...] = Field((), description="Names or globs that never run; wins.")
-    read_only: bool = Field(
-        default=False, description="Only dry runs and actions known to change nothing."
-    )
+    read_only: bool = Field(default=False, description="Only the actions of `readers` run.")
     readers: tuple[Name, ...] = Field(
-        (), description="Names or globs of further actions that change nothing."
+        (), description="Names or globs of actions that change nothing here."
     )
     rule: tuple[ArgumentRule, ...] = Field((), description="Rules on single arguments.")
 
