@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import anyio
 import click
 
+from emf_agent import sampling
 from emf_agent.cli.loading import load_registry, not_here
 from emf_agent.cli.options import node_options
-from emf_agent.errors import EmfError
-from emf_agent.plugin import DaemonContext
-from emf_agent.registry import RegisteredDaemon
 from emf_agent.settings import load_settings
 
 __all__ = ["command"]
-
-
-class SampleError(EmfError):
-    """The daemon gave no value."""
 
 
 @click.group("daemon")
@@ -53,35 +48,12 @@ def sample(config: Path | None, state_dir: Path | None, name: str, updates: int)
     if name not in registry.daemons:
         raise not_here("daemon", name, registry.daemons)
     daemon = registry.daemons[name]
-    anyio.run(show, daemon, updates, settings.paths.state / "plugins" / daemon.plugin)
+    folder = settings.paths.state / "plugins" / daemon.plugin
+    take = partial(sampling.sample, daemon, show, updates=updates, state_directory=folder)
+    anyio.run(take)
 
 
-async def show(daemon: RegisteredDaemon, updates: int, state_directory: Path) -> None:
-    """Live a short session, at the daemon's own pace and under its deadlines."""
-    instance = daemon.factory()
-    instance.context = DaemonContext(state_directory=state_directory)
-    try:
-        for number in range(updates + 1):
-            if number:
-                await anyio.sleep(daemon.interval_s)
-            phase = "update" if number else "start"
-            deadline_s = daemon.deadline_s if number else daemon.start_deadline_s
-            began = anyio.current_time()
-            try:
-                with anyio.fail_after(deadline_s):
-                    payload = await (
-                        instance.update_session() if number else instance.start_session()
-                    )
-            except TimeoutError as error:
-                raise SampleError(
-                    f"{daemon.name}: {phase} took longer than {deadline_s:g} s"
-                ) from error
-            except EmfError as error:
-                raise SampleError(f"{daemon.name}: {error}") from error
-            seconds = round(anyio.current_time() - began, 6)
-            value = daemon.payload.dump_python(payload, mode="json", warnings="error")
-            shown = {"phase": phase, "value": value, "seconds": seconds}
-            click.echo(json.dumps(shown, ensure_ascii=False))
-    finally:
-        with anyio.move_on_after(1, shield=True):
-            await instance.stop_session()
+def show(one: sampling.Sample) -> None:
+    """Print a value as one JSON line."""
+    shown = {"phase": one.phase, "value": one.value, "seconds": one.seconds}
+    click.echo(json.dumps(shown, ensure_ascii=False))

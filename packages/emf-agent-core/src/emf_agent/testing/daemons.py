@@ -3,26 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from pydantic import JsonValue
 
 from emf_agent.plugin import Daemon, DaemonContext
 from emf_agent.plugin.daemon import payload_adapter
+from emf_agent.sampling import Sample
 
 __all__ = ["Sample", "sample_daemon"]
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One value of a daemon, as it would be sent."""
-
-    phase: str
-    """``start`` or ``update``."""
-    value: JsonValue
-    seconds: float
 
 
 async def sample_daemon(
