@@ -462,3 +462,17 @@ async def test_an_object_copy_that_fails_or_is_killed_is_returned(site: Site) ->
     (site.node.programs / "stgm_cloudsync").write_text("#!/bin/sh\nkill -9 $$\n")
     failed = await site.task("stratagem.cloudsync", task, item(fid(1)))
     assert [one["errno"] for one in failed] == [1]
+
+
+async def test_a_name_that_is_no_utf8_is_reported_as_it_is_and_shown_as_far_as_it_can(
+    site: Site,
+) -> None:
+    with site.node.state() as state:
+        strange = SimulatedFile(path="x").model_dump(mode="json") | {"path": "caf\udce9"}
+        state.cluster["files"]["fs1"] = {fid(1): strange}
+    task = {"report_name": "r"}
+    assert await site.task("stratagem.warning", task, item(fid(1)), dry_run=True) == []
+    assert await site.task("stratagem.purge", {}, item(fid(1)), dry_run=True) == []
+    assert site.desk.logged.count("caf\ufffd") == 2
+    assert await site.task("stratagem.warning", task, item(fid(1))) == []
+    assert site.manager.lines["report r"] == [os.fsencode(site.root / "caf") + b"\xe9"]

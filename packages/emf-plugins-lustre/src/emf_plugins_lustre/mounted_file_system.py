@@ -17,7 +17,7 @@ from emf_agent.errors import ActionError
 from emf_plugins_lustre.fids import Fid, parse_fid
 from emf_plugins_lustre.mounts import client_mounts, list_mounts
 
-__all__ = ["MountedFileSystem", "exit_errno", "find_mounted"]
+__all__ = ["MountedFileSystem", "exit_errno", "find_mounted", "shown"]
 
 FIDS_A_PROCESS = 500
 OUTPUT_LIMIT_BYTES = 8 * 1024 * 1024
@@ -29,6 +29,11 @@ NUMBERS = {os.strerror(number): number for number in errno.errorcode}
 def exit_errno(completed: Completed) -> int:
     """Return the number that stands for a failed program: its exit status, 1 after a signal."""
     return completed.returncode if completed.returncode > 0 else 1
+
+
+def shown(path: PurePosixPath) -> str:
+    """Return a path for people and for JSON, in which bytes that are no UTF-8 have no place."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
 @dataclass(frozen=True)

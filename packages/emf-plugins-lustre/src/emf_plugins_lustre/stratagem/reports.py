@@ -17,7 +17,7 @@ from emf_plugins_lustre.fids import FailedItem, Fid, FidItem, TaskArguments, par
 from emf_plugins_lustre.mailboxes.http_sender import open_sender
 from emf_plugins_lustre.mailboxes.line_stream import LineStream
 from emf_plugins_lustre.mailboxes.sender import Address
-from emf_plugins_lustre.mounted_file_system import MountedFileSystem, find_mounted
+from emf_plugins_lustre.mounted_file_system import MountedFileSystem, find_mounted, shown
 from emf_plugins_lustre.names import is_report_name
 from emf_plugins_lustre.stratagem.scans import SenderDoor
 from emf_plugins_lustre.stratagem.settings import StratagemSettings
@@ -57,7 +57,7 @@ class Reports:
                 if path is None:
                     numbers[place] = errno.ENOENT
                 else:
-                    context.log(f"would report {path} in {name}")
+                    context.log(f"would report {shown(path)} in {name}")
             return failed_items(items, numbers)
         async with self._door() as sender:
             stream = LineStream(sender, Address("report", name), patience_s=self._patience_s)

@@ -13,7 +13,7 @@ from pydantic import StringConstraints
 
 from emf_agent.plugin import ActionContext
 from emf_plugins_lustre.fids import FailedItem, Fid, FidItem, parse_fid
-from emf_plugins_lustre.mounted_file_system import MountedFileSystem
+from emf_plugins_lustre.mounted_file_system import MountedFileSystem, shown
 from emf_plugins_lustre.names import FILE_SYSTEM
 
 __all__ = ["FileSystem", "Work", "announce", "failed_items", "readable", "work_on"]
@@ -101,7 +101,7 @@ async def announce(
     for place, fid in good.items():
         path = paths[fid]
         if isinstance(path, PurePosixPath):
-            named.append(f"would {verb} {mounted.root / path} {fid}")
+            named.append(f"would {verb} {shown(mounted.root / path)} {fid}")
         else:
             numbers[place] = path
     for line in named[:MOST_NAMED]:
