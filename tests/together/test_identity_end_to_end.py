@@ -1,0 +1,286 @@
+"""A node's identity from token to removal, with the real programs over real TLS (R10 to R13)."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sqlite3
+import ssl
+import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from emf_agent.identity_files import IdentityFiles, new_key_request
+from emf_agent.tls import certificate_facts
+from emf_agent.wire import EnrolmentToken
+from emf_manager.identity.authority import open_authority, private_pem
+from tests.together.programs import (
+    Manager,
+    Node,
+    Operator,
+    a_manager,
+    a_node,
+    eventually,
+    ok,
+    run,
+)
+
+pytestmark = pytest.mark.slow(reason="starts real programs")
+
+DAY_S = 86400.0
+
+
+@pytest.fixture(scope="module")
+def manager(tmp_path_factory: pytest.TempPathFactory) -> Generator[Manager]:
+    with a_manager(tmp_path_factory.mktemp("identity")) as made:
+        yield made
+
+
+def files(node: Node) -> IdentityFiles:
+    tls = node.folder / "etc" / "tls"
+    return IdentityFiles(tls / "agent.key", tls / "agent.crt", tls / "ca.crt")
+
+
+def sessions(operator: Operator, name: str) -> dict[str, str]:
+    listed = operator.get("/sessions") or {"items": []}
+    return {
+        one["daemon"]: one["session_id"]
+        for one in listed["items"]
+        if one["node"] == name and one["state"] == "active"
+    }
+
+
+def settled(operator: Operator, name: str) -> dict[str, str]:
+    def both() -> dict[str, str] | None:
+        found = sessions(operator, name)
+        return found if {"agent", "action_runner"} <= set(found) else None
+
+    return eventually(both, f"the sessions of {name}")
+
+
+def aged(manager: Manager, node: Node, *, due_in_s: float) -> float:
+    """Give a node a certificate whose two thirds are over in a moment; return when it ends."""
+    authority = open_authority(manager.data / "authority", now=time.time())
+    key = ec.generate_private_key(ec.SECP256R1())
+    then = time.time() + 3600 - 60 * DAY_S + due_in_s
+    made = authority.issue_node(node.name, key.public_key(), now=then)
+    files(node).save(key=private_pem(key).decode(), certificate=made.pem, authority=authority.pem)
+    return made.not_after
+
+
+def test_a_certificate_is_renewed_without_a_restart_or_a_lost_session(
+    manager: Manager, tmp_path: Path
+) -> None:
+    node = Node(tmp_path, "renews.example")
+    assert node.enrol(manager, manager.enrolment_token()).returncode == 0
+    ends = aged(manager, node, due_in_s=15)
+    node.start()
+    try:
+        operator = manager.operator(node.folder)
+        before = settled(operator, node.name)
+        process = node.process
+
+        def renewed() -> bool:
+            return certificate_facts(files(node).certificate).not_after > ends
+
+        eventually(renewed, "the renewal")
+        contact = operator.get(f"/nodes/{node.name}")["last_contact"]
+        eventually(
+            lambda: operator.get(f"/nodes/{node.name}")["last_contact"] > contact,
+            "contact over the new connection",
+        )
+        after = sessions(operator, node.name)
+        assert {name: after.get(name) for name in before} == before
+        assert node.process is process
+        assert "certificate renewed" in node.logged()
+        assert f"certificate renewed fqdn={node.name}" in manager.logged()
+    finally:
+        node.stop(signal.SIGKILL)
+
+
+def test_a_revoked_node_is_out_and_comes_back_by_enrolling_again(
+    manager: Manager, tmp_path: Path
+) -> None:
+    name = "revoked.example"
+    with a_node(tmp_path, name, manager) as node:
+        operator = manager.operator(node.folder)
+        settled(operator, name)
+
+        revoked = operator.emf("node", "revoke", name, "--reason", "stolen")
+
+        assert revoked.returncode == 0, revoked.stderr
+        eventually(lambda: "revoked" in node.logged(), "the reason in the agent's log")
+        node.stop(signal.SIGTERM)
+        again = node.agent(
+            *("enroll", "--manager", manager.url, "--token-file", "-", "--force"),
+            *("--fqdn", name),
+            stdin=manager.enrolment_token(),
+        )
+        assert again.returncode == 0, again.stderr
+        node.start()
+        settled(operator, name)
+
+
+def test_a_removed_name_starts_with_nothing(manager: Manager, tmp_path: Path) -> None:
+    name = "removed.example"
+    with a_node(tmp_path, name, manager) as node:
+        operator = manager.operator(node.folder)
+        settled(operator, name)
+        eventually(lambda: operator.get(f"/data/{name}/agent"), "a value")
+
+        removed = operator.emf("node", "remove", name, "--yes")
+
+        assert removed.returncode == 0, removed.stderr
+        assert operator.get(f"/nodes/{name}") is None
+        eventually(lambda: "enrol" in node.logged(), "the reason in the agent's log")
+    other = Node(tmp_path / "later", name)
+    other.folder.parent.mkdir()
+    assert other.enrol(manager, manager.enrolment_token()).returncode == 0
+    assert operator.get(f"/nodes/{name}")["state"] == "never"
+    assert sessions(operator, name) == {}
+    assert operator.get(f"/data/{name}/agent") is None
+
+
+def test_a_live_name_is_replaced_only_on_purpose(manager: Manager, tmp_path: Path) -> None:
+    name = "replaced.example"
+    assert Node(tmp_path, name).enrol(manager, manager.enrolment_token()).returncode == 0
+    (tmp_path / "other").mkdir()
+    other = Node(tmp_path / "other", name)
+
+    refused = other.enrol(manager, manager.enrolment_token())
+    replaced = other.enrol(manager, manager.enrolment_token("--replace"))
+
+    assert refused.returncode == 1
+    assert "--replace" in refused.stderr
+    assert replaced.returncode == 0, replaced.stderr
+
+
+def test_a_node_waits_until_it_is_approved(manager: Manager, tmp_path: Path) -> None:
+    node = Node(tmp_path, "waits.example")
+    assert node.enrol(manager, manager.enrolment_token("--approval")).returncode == 0
+    operator = manager.operator(node.folder)
+    node.start()
+    try:
+        eventually(lambda: "waits for approval" in node.logged(), "the reason in the log")
+        assert sessions(operator, node.name) == {}
+
+        approved = operator.emf("node", "approve", node.name)
+
+        assert approved.returncode == 0, approved.stderr
+        settled(operator, node.name)
+    finally:
+        node.stop(signal.SIGKILL)
+
+
+def test_an_expired_token_says_so(manager: Manager, tmp_path: Path) -> None:
+    made = manager.admin("token", "create", "--ttl", "1s")
+    token = str(made["token"])
+
+    def over() -> bool:
+        return {"expired"} == {
+            one["state"] for one in manager.admin("token", "list") if one["id"] == made["id"]
+        }
+
+    eventually(over, "the end of the token's life")
+
+    refused = Node(tmp_path, "late.example").enrol(manager, token)
+
+    assert refused.returncode == 1
+    assert "expired" in refused.stderr
+
+
+def test_a_token_for_another_node_says_whom_it_is_for(manager: Manager, tmp_path: Path) -> None:
+    token = manager.enrolment_token("--node", "oss[1-4].example")
+
+    refused = Node(tmp_path, "mds1.example").enrol(manager, token)
+
+    assert refused.returncode == 1
+    assert "oss[1-4].example" in refused.stderr
+
+
+def test_of_fifty_at_once_one_wins_a_token(tmp_path: Path) -> None:
+    # The losers make their address wait, so this manager is theirs alone.
+    with a_manager(tmp_path) as manager:
+        statuses = race(manager, tmp_path)
+
+    assert statuses.count(201) == 1
+    assert set(statuses) <= {201, 403, 429}
+
+
+def race(manager: Manager, tmp_path: Path) -> list[int]:
+    text = manager.enrolment_token()
+    token = EnrolmentToken.parse(text)
+    authority = tmp_path / "ca.pem"
+    authority.write_text(ok("emf-manager", "ca", "show", "--pem", "--data-dir", str(manager.data)))
+    context = ssl.create_default_context(cafile=str(authority))
+    asked = [
+        {
+            "token": token.secret,
+            "fqdn": f"race{number}.example",
+            "csr": new_key_request("x").csr,
+            "agent_version": "0",
+        }
+        for number in range(50)
+    ]
+
+    def enrol(body: dict[str, str]) -> int:
+        with httpx.Client(verify=context, trust_env=False, timeout=60) as client:
+            return client.post(f"{manager.url}/enrol/", json=body).status_code
+
+    with ThreadPoolExecutor(50) as threads:
+        return list(threads.map(enrol, asked))
+
+
+def test_no_secret_is_in_the_database_a_log_or_a_command_line(
+    manager: Manager, tmp_path: Path
+) -> None:
+    token = manager.enrolment_token()
+    with a_manager(tmp_path) as other:
+        own = other.enrolment_token()
+        with a_node(tmp_path, "canary.example", other) as node:
+            operator = other.operator(node.folder)
+            settled(operator, node.name)
+            secrets = [operator.token, EnrolmentToken.parse(own).secret]
+            lines = b"".join(
+                path.read_bytes()
+                for path in Path("/proc").glob("[0-9]*/cmdline")
+                if path.parent.exists()
+            )
+            seen = other.logged() + node.logged()
+        other.stop(signal.SIGTERM)
+        with closing(sqlite3.connect(other.data / "manager.db")) as database:
+            seen += "\n".join(database.iterdump())
+        audit = run("emf-manager", "audit", "verify", "--data-dir", str(other.data))
+    assert audit.returncode == 0, audit.stderr
+    assert EnrolmentToken.parse(token).secret not in seen
+    for secret in secrets:
+        assert secret not in seen
+        assert secret.encode() not in lines
+    key = open_authority(other.data / "authority", now=time.time()).key
+    assert private_pem(key).decode() not in seen
+
+
+def test_the_agents_own_trail_names_who_asked(manager: Manager, tmp_path: Path) -> None:
+    from tests.together.troubles import install
+
+    with a_node(tmp_path, "trail.example", manager, install(tmp_path / "site")) as node:
+        operator = manager.operator(node.folder)
+        settled(operator, node.name)
+        eventually(lambda: operator.get("/actions/slow"), "the catalogue")
+        args = json.dumps([str(tmp_path / "effect"), 0.01])
+
+        done: Any = operator.emf("run", node.name, "slow", args)
+
+        assert done.returncode == 0, done.stderr
+        trail = next(node.folder.rglob("actions.jsonl"))
+        lines = [json.loads(line) for line in trail.read_text().splitlines()]
+        assert [line["what"] for line in lines] == ["accepted", "started", "ended"]
+        assert (lines[0]["requester"], lines[0]["action"]) == ("ann", "slow")
+        assert lines[2]["outcome"] == "ok"
