@@ -387,6 +387,16 @@ def test_arguments_may_stand_in_a_file(desk: Desk, tmp_path: Path) -> None:
     assert desk.engine.orders[0].args == {"unit": "from a file"}
 
 
+@pytest.mark.parametrize(
+    ("written", "seconds"), [("90", 90), ("0.5", 0.5), ("30s", 30), ("15m", 900), ("1h", 3600)]
+)
+def test_a_timeout_is_written_as_people_write_it(desk: Desk, written: str, seconds: float) -> None:
+    desk.emf(*RUN, "--timeout", written, "--expires", written, "--detach")
+
+    (order,) = desk.engine.orders
+    assert (order.timeout_s, order.expires_in_s) == (seconds, seconds)
+
+
 def test_every_wish_reaches_the_job(desk: Desk) -> None:
     desk.emf(*RUN, "-x", "oss02", "--timeout", "9", "--expires", "60", "--dry-run", "--detach")
 

@@ -15,6 +15,7 @@ import anyio
 import click
 
 from emf_agent.errors import ManagerUnreachableError, UsageError
+from emf_manager.client.durations import Seconds
 from emf_manager.client.job_view import JobView
 from emf_manager.client.output import hint, one_line, say_json, table
 from emf_manager.client.program import INTERRUPTED, Group, as_json, excluded, talks, to_run
@@ -31,7 +32,7 @@ TRIES = 4
 BARE_WORD = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@:+-]*")
 """An argument that is plainly one text, such as ``lnet.service``, needs no quotes."""
 
-seconds = click.FloatRange(min=0, min_open=True, max=366 * 86400)
+seconds = Seconds(min=0, min_open=True, max=366 * 86400)
 
 
 @click.command()
@@ -39,8 +40,8 @@ seconds = click.FloatRange(min=0, min_open=True, max=366 * 86400)
 @click.argument("action")
 @click.argument("args_json", required=False)
 @excluded
-@click.option("--timeout", "timeout_s", type=seconds, help="Seconds it may take, waiting included.")
-@click.option("--expires", "expires_s", type=seconds, help="Seconds a node has to take it.")
+@click.option("--timeout", "timeout_s", type=seconds, help="How long it may take: 30s, 5m.")
+@click.option("--expires", "expires_s", type=seconds, help="How long a node may wait: 30s, 1h.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--detach", is_flag=True, help="Print the job's id and do not wait.")
 @as_json

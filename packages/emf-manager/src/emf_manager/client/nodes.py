@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import click
 
+from emf_manager.client.durations import Seconds
 from emf_manager.client.output import age, hint, one_line, say_json, table, tidy
 from emf_manager.client.program import Group, as_json, excluded, talks, to_run
 
@@ -155,7 +156,7 @@ async def data(door: Door, fqdn: str, daemon: str, *, json_out: bool) -> None:
 @click.command()
 @to_run
 @excluded
-@click.option("--timeout", "timeout_s", type=click.FloatRange(0.1, 60), default=5.0)
+@click.option("--timeout", "timeout_s", type=Seconds(0.1, 60), default=5.0)
 @as_json
 @click.pass_context
 def ping(
