@@ -276,8 +276,11 @@ async def test_a_spool_that_cannot_be_opened_is_a_fault_and_costs_no_other(offic
     async with office.running() as daemon:
         await office.write("mb2", FID + b"\n")
         await office.manager.stored("mailbox mb2", 1)
-        with pytest.raises(DaemonFault, match=r"mb1: .*File exists"):
-            await daemon.update_session()
+        await until(lambda: daemon._complaints)
+        for _ in range(20):
+            await anyio.sleep(0.003)
+            with pytest.raises(DaemonFault, match=r"mb1: .*File exists"):
+                await daemon.update_session()
 
 
 @pytest.mark.anyio
@@ -286,6 +289,7 @@ async def test_a_bad_line_in_the_routes_is_a_fault_and_costs_no_other(office: Of
     async with office.running() as daemon:
         await office.write("mb1", FID + b"\n")
         await office.manager.stored("mailbox mb1", 1)
+        await until(lambda: daemon._complaints)
         with pytest.raises(DaemonFault, match="line 1: 'a/b' is no mailbox's name"):
             await daemon.update_session()
 

@@ -103,31 +103,37 @@ class PostOffice(Daemon):
             self._complaints = (str(error),)
             return
         routes, complaints = parse_routes(text or "")
-        self._complaints = complaints
         for name in sorted(routes):
             if name in self._branches:
                 self._branches[name].open()
-            else:
-                await self._establish(name, sender, tasks, listens=True)
+            elif (
+                complaint := await self._establish(name, sender, tasks, listens=True)
+            ) is not None:
+                complaints = (*complaints, complaint)
         for name, branch in self._branches.items():
             if name not in routes:
                 branch.close()
+        # At once: in between, an update would find less to complain about.
+        self._complaints = complaints
 
     async def _establish(
         self, name: str, sender: MailboxSender, tasks: anyio.abc.TaskGroup, *, listens: bool
-    ) -> None:
+    ) -> str | None:
+        """Make a branch; return why it could not be made."""
         folder = self.context.state_directory / name
         make = partial(Spool, folder, self._settings.spool_bytes)
         try:
             socket = check_socket_path(self._settings.socket_folder, name)
             spool = await anyio.to_thread.run_sync(make)
         except (EmfError, OSError, ValueError) as error:
-            logger.error("no branch for mailbox=%s: %s", name, error)
-            self._complaints = (*self._complaints, f"{name}: {error}")
-            return
+            complaint = f"{name}: {error}"
+            if complaint not in self._complaints:
+                logger.error("no branch for mailbox=%s: %s", name, error)
+            return complaint
         branch = Branch(name, socket, spool, gather_s=self.gather_s)
         self._branches[name] = branch
         tasks.start_soon(self._run, name, branch, spool, sender, listens)
+        return None
 
     async def _run(
         self,
