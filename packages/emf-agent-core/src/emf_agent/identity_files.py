@@ -124,12 +124,13 @@ def new_key_request(fqdn: str) -> KeyRequest:
 def certifies(certificate: str, key: str) -> bool:
     """Tell whether a certificate (PEM) is for this private key (PEM)."""
     from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
 
     try:
         certified = x509.load_pem_x509_certificate(certificate.encode()).public_key()
         private = serialization.load_pem_private_key(key.encode(), password=None)
-    except ValueError:
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         return False
     return certified == private.public_key()
 

@@ -50,6 +50,8 @@ def authority_context(authority_pem: str) -> ssl.SSLContext:
 
 def verifying_context(authority_pem: str) -> ssl.SSLContext:
     """Return a client context that trusts this one authority; certifi's bundle is never loaded."""
+    if not authority_pem.isascii():
+        raise ValueError("it is not PEM")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.load_verify_locations(cadata=authority_pem)
