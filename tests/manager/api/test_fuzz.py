@@ -77,7 +77,8 @@ def meant(answer: httpx.Response) -> bool:
 @settings(max_examples=50, deadline=None)
 @given(path=st.sampled_from(WRITES), body=bodies)
 def test_any_json_is_taken_or_refused(path: str, body: Any) -> None:
-    answer = tried("POST", path.format(job_id="job-1"), content=json.dumps(body).encode())
+    whole = path.format(job_id="job-1", fqdn="oss01")
+    answer = tried("POST", whole, content=json.dumps(body).encode())
 
     assert meant(answer), (path, body, answer.status_code, answer.text)
 
