@@ -316,3 +316,16 @@ def test_a_context_without_an_agent_goes_nowhere_and_has_all_the_time() -> None:
     context = ActionContext()
 
     assert context.remaining() == float("inf")
+
+
+def test_a_default_of_none_does_not_change_the_type_on_any_python() -> None:
+    @action
+    async def odd(
+        n: int = None,  # type: ignore[assignment]  # noqa: RUF013 - what people write
+        ctx: ActionContext = None,  # type: ignore[assignment]
+    ) -> None:
+        """Have defaults that do not fit their types."""
+
+    assert odd.context_parameter == "ctx"
+    assert [one.name for one in odd.parameters] == ["n"]
+    assert odd._hints["n"] is int

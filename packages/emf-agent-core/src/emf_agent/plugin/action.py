@@ -14,14 +14,13 @@ from typing import (
     TypeVar,
     get_args,
     get_origin,
-    get_type_hints,
     overload,
 )
 
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError, with_config
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from pydantic_core import PydanticSerializationError
-from typing_extensions import NotRequired, Required, TypedDict
+from typing_extensions import NotRequired, Required, TypedDict, get_type_hints
 
 from emf_agent.errors import ActionError, EmfError
 from emf_agent.plugin.context import ActionContext
