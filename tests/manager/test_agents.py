@@ -471,6 +471,7 @@ def test_goodbye_ends_every_session_and_the_process_may_not_come_back(bench: Ben
         pytest.param(hello("j1", 5), hello("j1", 5), False, id="same"),
         pytest.param(hello("j1", 5), hello("j2", 9), True, id="new journal"),
         pytest.param(hello("j1", 5), hello("j1", 4), True, id="rolled back"),
+        pytest.param(hello("j1", 5), hello("", 0), False, id="no journal now"),
     ],
 )
 def test_a_journal_that_is_not_the_one_known_is_lost(
@@ -577,3 +578,10 @@ def test_a_client_that_went_away_takes_nothing_with_it(bench: Bench) -> None:
 
     assert not bench.all(v.Wake)
     assert len(bench.get(FIRST)) == 1
+
+
+def test_a_journal_that_was_out_of_reach_is_the_same_one_afterwards(bench: Bench) -> None:
+    for greeting in (hello("j1", 5), hello("", 0), hello("j1", 6)):
+        bench.post(SECOND, hello=greeting)
+
+    assert not bench.all(v.JournalLost)

@@ -260,7 +260,8 @@ def load(verdict: Verdict, settings: Settings, node: NodeFacts) -> Candidate:
     except ConfigurationError:
         raise
     except BaseException as error:
-        logger.warning("plugin %s failed to load", rule.id, exc_info=error)
+        # The reason is told with the plugin's state; the traceback is for its author.
+        logger.debug("plugin %s failed to load", rule.id, exc_info=error)
         return Candidate(verdict, told(report, "failed", failure(rule.value, error)))
     above = rule.unclaimable(offer.action_names(), offer.daemon_names())
     if above:

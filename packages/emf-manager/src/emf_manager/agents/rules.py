@@ -216,6 +216,12 @@ class Draft:
         return None
 
     def _greet(self, hello: Hello) -> None:
+        # Without an id it cannot open its journal now: what that holds is out of reach, not lost.
+        if hello.journal_id:
+            self._compare_journal(hello)
+        self.orders.append(v.Greeted(hello))
+
+    def _compare_journal(self, hello: Hello) -> None:
         known, sequence = self.host.journal_id, self.host.journal_sequence
         if known is not None and hello.journal_id != known:
             self.orders.append(v.JournalLost("the node has a new journal"))
@@ -230,7 +236,6 @@ class Draft:
             journal_id=hello.journal_id,
             journal_sequence=min(hello.journal_sequence, LARGEST_NUMBER),
         )
-        self.orders.append(v.Greeted(hello))
 
     # A GET
 
