@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Generator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
@@ -49,6 +51,16 @@ def pytest_configure(config: pytest.Config) -> None:
     cell = os.environ.get("EMF_BUNDLE")
     if cell is not None and (fault := cell_fault(cell, installed_bundles())):
         pytest.exit(fault, returncode=4)
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Generator[None, None, None]:
+    """Give each test the log back as pytest set it up: programs under test configure it."""
+    root = logging.getLogger()
+    handlers, level = list(root.handlers), root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 def pytest_report_header() -> str:
