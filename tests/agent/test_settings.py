@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationInfo, model_validator
 
 from emf_agent.errors import ConfigurationError
 from emf_agent.settings import Paths, Settings, load_settings, plugin_settings
@@ -253,3 +254,22 @@ def test_no_bytes_of_a_file_do_more_than_be_refused(text: bytes) -> None:
 def test_no_variable_does_more_than_be_refused(name: str, value: str) -> None:
     with suppress(ConfigurationError):
         load_settings(None, Path("/nonexistent"), environment={f"EMF_AGENT_{name}": value})
+
+
+def test_a_plugins_table_may_know_the_manager_without_being_told(tmp_path: Path) -> None:
+    class Heard(BaseModel):
+        manager: dict[str, str | None] = {}
+
+        @model_validator(mode="before")
+        @classmethod
+        def hear(cls, given: Any, info: ValidationInfo) -> Any:
+            return {"manager": (info.context or {})["manager"], **given}
+
+    found = load_settings(
+        state_dir=tmp_path, overrides={"manager.url": "https://manager:7443"}, environment={}
+    )
+
+    heard = plugin_settings(found, "p", Heard).manager
+
+    assert heard["url"] == "https://manager:7443"
+    assert heard["key"] == str(tmp_path / "etc" / "tls" / "agent.key")

@@ -441,3 +441,15 @@ def test_a_line_longer_than_a_read_comes_whole(tmp_path: Path) -> None:
     spool = Spool(tmp_path, 10**6)
     spool.append([b"x" * 1000, b"y"])
     assert drained(spool) == [b"x" * 1000, b"y"]
+
+
+def test_the_agents_own_manager_is_used_where_none_is_set() -> None:
+    agents = {"manager": {"url": "https://manager:7443", "key": "/k", "certificate": "/c"}}
+
+    told = PostOfficeSettings.model_validate({}, context=agents).manager
+    other = PostOfficeSettings.model_validate(
+        {"manager": {"url": "https://other:1"}}, context=agents
+    ).manager
+
+    assert (told.url, str(told.key)) == ("https://manager:7443", "/k")
+    assert (other.url, str(other.key)) == ("https://other:1", "/k")

@@ -80,6 +80,9 @@ def as_written(value: Any) -> Any:
 def plugin_settings(settings: Settings, plugin: str, model: type[M]) -> M:
     """Return a plugin's own table, ``[plugin."NAME"]``, as its model.
 
+    A model that talks to the manager itself need not be told where it is: its validation context
+    has ``manager``, with the agent's own ``url``, ``key``, ``certificate`` and ``authority``.
+
     Raises:
         ConfigurationError: with every fault of the table.
 
@@ -95,20 +98,29 @@ def plugin_settings(settings: Settings, plugin: str, model: type[M]) -> M:
             },
         },
     )
-    found, faults = validated(model, merged, path)
+    manager = {
+        "url": settings.manager.url,
+        "key": str(settings.key_path),
+        "certificate": str(settings.certificate_path),
+        "authority": str(settings.authority_path),
+    }
+    found, faults = validated(model, merged, path, context={"manager": manager})
     if found is None:
         raise ConfigurationError(faults)
     return found
 
 
 def validated(
-    model: type[M], merged: Merged, prefix: tuple[str, ...]
+    model: type[M],
+    merged: Merged,
+    prefix: tuple[str, ...],
+    context: Mapping[str, Any] | None = None,
 ) -> tuple[M | None, list[str]]:
     """Return the model, or what is wrong with it."""
     try:
         text = json.dumps(merged.values, default=str)
         extra = model.model_config.get("extra", "forbid")  # a plugin's model may say otherwise
-        return model.model_validate_json(text, extra=extra), []
+        return model.model_validate_json(text, extra=extra, context=context), []
     except ValidationError as error:
         return None, [fault_of(one, model, merged, prefix) for one in error.errors()]
 

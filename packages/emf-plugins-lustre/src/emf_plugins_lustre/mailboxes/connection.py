@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from emf_agent.errors import ConfigurationError
 from emf_plugins_lustre.packaged_defaults import from_environment
@@ -40,6 +47,15 @@ class ManagerConnection(BaseModel):
     authority: Path = Field(default_factory=AUTHORITY, validate_default=True)
     answer_within_s: Annotated[float, Field(gt=0)] = 60.0
     """How long the manager may take to acknowledge one chunk."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def as_the_agents_own(cls, given: Any, info: ValidationInfo) -> Any:
+        """Begin with the agent's own address and identity, where it is the agent who asks."""
+        agents = (info.context or {}).get("manager") or {}
+        if not isinstance(given, dict):
+            return given
+        return {**{key: value for key, value in agents.items() if value is not None}, **given}
 
     @field_validator("url")
     @classmethod

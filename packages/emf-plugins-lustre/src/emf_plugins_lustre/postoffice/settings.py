@@ -29,4 +29,4 @@ class PostOfficeSettings(BaseModel):
     socket_folder: Path = Field(default_factory=default_socket_folder, validate_default=True)
     spool_bytes: Annotated[int, Field(ge=1024 * 1024)] = 256 * 1024 * 1024
     """What one mailbox keeps on disk while the manager is away; then its writers wait."""
-    manager: ManagerConnection = Field(default_factory=ManagerConnection)
+    manager: ManagerConnection = Field(default_factory=dict, validate_default=True)

@@ -36,4 +36,4 @@ class StratagemSettings(BaseModel):
     mpi_hosts: Path = Path("/etc/iml/filesync-hostfile")
     patience_s: Annotated[float, Field(ge=0)] = 300.0
     """How long lines wait for a manager that is away, before an action fails."""
-    manager: ManagerConnection = Field(default_factory=ManagerConnection)
+    manager: ManagerConnection = Field(default_factory=dict, validate_default=True)
