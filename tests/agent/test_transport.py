@@ -280,6 +280,22 @@ def test_the_subject_of_a_certificate_is_read(
         certificate_facts(tmp_path / "agent.key")
 
 
+def test_a_certificate_whose_end_is_no_time_is_named(
+    identity: Any, tmp_path: Path, anyio_backend: str
+) -> None:
+    identity()
+    file = tmp_path / "agent.crt"
+    der = ssl.PEM_cert_to_DER_cert(file.read_text())
+    utc_time = b"\x17\x0d"
+    assert utc_time in der
+    for number in range(der.count(utc_time)):
+        place = [found.start() for found in re.finditer(re.escape(utc_time), der)][number]
+        bad = der[: place + 2] + b"9999999999999"[:13] + der[place + 15 :]
+        file.write_text(ssl.DER_cert_to_PEM_cert(bad))
+        with pytest.raises(ConfigurationError, match=re.escape(str(file))):
+            certificate_facts(file)
+
+
 async def test_new_connections_use_a_new_identity_and_a_hanging_poll_stays(
     server: Server, identity: Any, authority: trustme.CA
 ) -> None:

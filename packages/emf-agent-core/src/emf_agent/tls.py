@@ -129,6 +129,7 @@ def certificate_facts(certificate: Path) -> CertificateFacts:
     decode = getattr(ssl, "_ssl")._test_decode_cert  # noqa: B009 - stdlib's only parser without a peer
     try:
         fields = decode(str(certificate))
+        begins, ends = (ssl.cert_time_to_seconds(fields[end]) for end in ("notBefore", "notAfter"))
     except (OSError, ssl.SSLError, ValueError) as error:
         raise ConfigurationError([f"{certificate}: not a certificate: {error}"]) from error
     names = [
@@ -136,8 +137,4 @@ def certificate_facts(certificate: Path) -> CertificateFacts:
     ]
     if not names:
         raise ConfigurationError([f"{certificate}: the subject has no common name; enrol again"])
-    return CertificateFacts(
-        name=str(names[0]),
-        not_before=float(ssl.cert_time_to_seconds(fields["notBefore"])),
-        not_after=float(ssl.cert_time_to_seconds(fields["notAfter"])),
-    )
+    return CertificateFacts(name=str(names[0]), not_before=float(begins), not_after=float(ends))
