@@ -114,3 +114,18 @@ def test_links_inside_the_project_lead_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)#\s]+)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target).exists(), target
+
+
+def test_the_table_of_floors_names_every_room_of_the_agent_once() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    table = page[page.index("| floor |") : page.index("Rules and planners")]
+    rows = [row.split("|") for row in table.splitlines()[2:] if row.startswith("|")]
+    named = [room for cells in rows for room in re.findall(r"`(\w+)`", cells[2])]
+    package = ROOT / "packages" / "emf-agent-core" / "src" / "emf_agent"
+    rooms = {
+        path.stem
+        for path in package.iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    } - {"__init__", "__main__", "testing"}
+
+    assert sorted(named) == sorted(rooms)
