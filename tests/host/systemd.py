@@ -7,7 +7,7 @@ from typing import Any
 
 from tests.host.bus import FakeBus, Refusal, Reply
 
-__all__ = ["FakeSystemd", "Unit"]
+__all__ = ["MANAGER", "FakeSystemd", "Unit"]
 
 PATH = "/org/freedesktop/systemd1"
 MANAGER = "org.freedesktop.systemd1.Manager"
@@ -55,7 +55,7 @@ class FakeSystemd:
             ("RestartUnit", "active"),
             ("StopUnit", "inactive"),
         ):
-            bus.on(MANAGER, method, lambda name, _mode, state=state: self._order(name, state))
+            bus.on(MANAGER, method, lambda name, _mode, state=state: self.order(name, state))
         bus.on(MANAGER, "EnableUnitFiles", self._enable)
         bus.on(MANAGER, "DisableUnitFiles", self._disable)
         bus.on(MANAGER, "ListUnitsByPatterns", self._list)
@@ -79,7 +79,8 @@ class FakeSystemd:
         }
         return "v", (("s", said[name]),)
 
-    def _order(self, name: str, state: str) -> Reply:
+    def order(self, name: str, state: str) -> Reply:
+        """Answer an order as systemd does, with the path of a job."""
         unit = self.units[name]
         if unit.load_state == "masked":
             raise Refusal("org.freedesktop.systemd1.UnitMasked", f"Unit {name} is masked.")

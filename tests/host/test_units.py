@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from itertools import product
 from typing import Any
 
@@ -24,10 +25,10 @@ from emf_plugins_host.units.actions import (
 from emf_plugins_host.units.log import unit_log
 from emf_plugins_host.units.run_state import run_state
 from emf_plugins_host.units.systemd import JobFailedError, UnitNotFoundError
-from tests.host.bus import FakeBus
+from tests.host.bus import FakeBus, Reply
 from tests.host.programs import Programs
 from tests.host.samples import call
-from tests.host.systemd import FakeSystemd, Unit
+from tests.host.systemd import MANAGER, FakeSystemd, Unit
 
 pytestmark = pytest.mark.anyio
 
@@ -206,6 +207,27 @@ async def test_cancelling_cancels_the_job(bus: FakeBus) -> None:
             while not bus.called("StartUnit"):
                 await anyio.sleep(0.01)
         tasks.cancel_scope.cancel()
+
+    assert bus.called("CancelJob") == [(101,)]
+
+
+async def test_a_job_ordered_before_the_cancellation_is_cancelled_though_it_is_named_after_it(
+    bus: FakeBus,
+) -> None:
+    systemd = FakeSystemd(bus, Unit("slow.service", job_result=None, after_job="activating"))
+    ordered, cancelled = threading.Event(), threading.Event()
+
+    def named_late(name: str, _mode: str) -> Reply:
+        ordered.set()
+        cancelled.wait(30)
+        return systemd.order(name, "active")
+
+    bus.on(MANAGER, "StartUnit", named_late)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(call, start_unit, "slow.service")
+        await anyio.to_thread.run_sync(ordered.wait, 30)
+        tasks.cancel_scope.cancel()
+        cancelled.set()
 
     assert bus.called("CancelJob") == [(101,)]
 

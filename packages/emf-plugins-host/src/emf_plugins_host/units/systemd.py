@@ -23,6 +23,8 @@ NOT_FOUND = frozenset(
     {"org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.DBus.Error.FileNotFound"}
 )
 CANCEL_WITHIN_S = 1.0
+ORDER_WITHIN_S = 5.0
+"""Longest wait for systemd to say which job it made of an order."""
 HARMLESS = frozenset({"done", "skipped"})
 WORDS = {
     "canceled": "was cancelled by another order",
@@ -110,7 +112,7 @@ class Systemd:
         await self._manager("Subscribe")
         # Keeps the unit in memory, with how it ended, for as long as we are connected.
         await self._manager("RefUnit", "s", (status.name,))
-        (job,) = await self._manager(method, "ss", (status.name, "replace"))
+        job = await self._order(method, status.name)
         try:
             result = await self._job_removed(job)
         except anyio.get_cancelled_exc_class():
@@ -121,6 +123,13 @@ class Systemd:
             raise JobFailedError(await self._why(status, method, result))
         if method != "StopUnit":
             await self._check_started(status, method)
+
+    async def _order(self, method: str, unit: str) -> str:
+        """Return the path of the job; who is cancelled meanwhile still learns what to cancel."""
+        with anyio.move_on_after(ORDER_WITHIN_S, shield=True):
+            (job,) = await self._manager(method, "ss", (unit, "replace"))
+            return str(job)
+        raise JobFailedError(f"{unit}: systemd took no order within {ORDER_WITHIN_S:g} s")
 
     async def _check_started(self, status: UnitStatus, method: str) -> None:
         """Raise where the job was done but the unit is not: it died at once, or was passed over.
