@@ -65,20 +65,20 @@ async def test_what_cannot_be_noted_is_not_run(tmp_path: Path) -> None:
         assert await journal.known("a1") is None
 
 
-async def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
+def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "victim").touch()
     (tmp_path / "actions.jsonl").symlink_to(tmp_path / "victim")
 
     with pytest.raises(JournalError):
-        await ActionTrail(tmp_path / "actions.jsonl").accepted(ORDER)
+        ActionTrail(tmp_path / "actions.jsonl").accepted(ORDER)
     assert (tmp_path / "victim").read_text() == ""
 
 
-async def test_full_files_are_set_aside_and_the_oldest_goes(tmp_path: Path) -> None:
+def test_full_files_are_set_aside_and_the_oldest_goes(tmp_path: Path) -> None:
     path = tmp_path / "actions.jsonl"
     trail = ActionTrail(path, file_bytes=200, files_kept=3)
     for number in range(50):
-        await trail.started(f"id-{number}")
+        trail.started(f"id-{number}")
 
     kept = sorted(tmp_path.iterdir())
     assert [one.name for one in kept] == ["actions.jsonl", "actions.jsonl.1", "actions.jsonl.2"]
@@ -88,20 +88,16 @@ async def test_full_files_are_set_aside_and_the_oldest_goes(tmp_path: Path) -> N
 
 
 KILLED = """
-import os, signal, sys, anyio
+import os, signal, sys
 from pathlib import Path
 from emf_agent.action_trail import ActionTrail
 
-async def main():
-    trail = ActionTrail(Path(sys.argv[1]))
-    await trail.started("a1")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-anyio.run(main)
+ActionTrail(Path(sys.argv[1])).started("a1")
+os.kill(os.getpid(), signal.SIGKILL)
 """
 
 
-async def test_a_start_is_there_after_a_kill(tmp_path: Path, anyio_backend: str) -> None:
+def test_a_start_is_there_after_a_kill(tmp_path: Path) -> None:
     path = tmp_path / "actions.jsonl"
     killed = subprocess.run([sys.executable, "-c", KILLED, path], check=False, env=os.environ)
 

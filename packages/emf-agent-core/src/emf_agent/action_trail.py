@@ -1,8 +1,9 @@
 """The node's own record of who had what done: append-only, and not the manager's to edit (R18).
 
 One JSON line when an order is accepted, when it starts and when it has ended; secret arguments are
-``***`` before they come here. The line of a start is on the disk before the effect may begin, so a
-killed agent leaves a start without an end, never an effect without a start.
+``***`` before they come here. The line of a start, and all before it, is on the disk before the
+effect may begin, so a killed agent or a power cut leaves a start without an end, never an effect
+without a start. It is the journal's witness, and written in the journal's thread.
 """
 
 from __future__ import annotations
@@ -13,10 +14,7 @@ import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timezone
-from functools import partial
 from pathlib import Path
-
-import anyio.to_thread
 
 from emf_agent.errors import JournalError
 from emf_agent.journal import Acceptance, Outcome
@@ -44,16 +42,15 @@ class ActionTrail:
         self._wall_clock = wall_clock
         self._file_bytes = file_bytes
         self._files_kept = files_kept
-        self._one_at_a_time = anyio.CapacityLimiter(1)
 
-    async def accepted(self, order: Acceptance) -> None:
+    def accepted(self, order: Acceptance) -> None:
         """Note who orders what.
 
         Raises:
             JournalError: it cannot be noted; the action must not be run.
 
         """
-        await self._append(
+        self._append(
             "accepted",
             order.id,
             action=order.action,
@@ -62,28 +59,23 @@ class ActionTrail:
             dry_run=order.dry_run,
         )
 
-    async def started(self, action_id: str) -> None:
+    def started(self, action_id: str) -> None:
         """Note that an effect may begin now; raises as ``accepted``."""
-        await self._append("started", action_id)
+        self._append("started", action_id, sync=True)
 
-    async def ended(self, action_id: str, outcome: Outcome) -> None:
+    def ended(self, action_id: str, outcome: Outcome) -> None:
         """Note how it ended; what has happened is told, even where it cannot be noted."""
         try:
-            await self._append(
+            self._append(
                 "ended", action_id, outcome=outcome.kind, reason=outcome.reason,
                 seconds=outcome.seconds,
             )  # fmt: skip
         except JournalError as error:
             logger.error("the end of id=%s is not in the node's audit trail: %s", action_id, error)
 
-    async def _append(self, what: str, action_id: str, **more: object) -> None:
+    def _append(self, what: str, action_id: str, *, sync: bool = False, **more: object) -> None:
         at = datetime.fromtimestamp(self._wall_clock(), timezone.utc).isoformat()
         line = json.dumps({"at": at, "what": what, "id": action_id, **more}).encode() + b"\n"
-        with anyio.CancelScope(shield=True):
-            write = partial(self._write, line)
-            await anyio.to_thread.run_sync(write, limiter=self._one_at_a_time)
-
-    def _write(self, line: bytes) -> None:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._set_aside(len(line))
@@ -91,7 +83,8 @@ class ActionTrail:
             descriptor = os.open(self._path, flags, 0o600)
             try:
                 os.write(descriptor, line)
-                os.fdatasync(descriptor)
+                if sync:
+                    os.fdatasync(descriptor)
             finally:
                 os.close(descriptor)
         except OSError as error:

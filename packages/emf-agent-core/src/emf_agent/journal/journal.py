@@ -37,17 +37,20 @@ T = TypeVar("T")
 
 
 class Witness(Protocol):
-    """Whoever keeps a record of its own; an action that it cannot note is not taken or begun."""
+    """Whoever keeps a record of its own; an action that it cannot note is not taken or begun.
 
-    async def accepted(self, order: Acceptance) -> None:
+    Called in the journal's worker thread, beside the record itself: one way there for both.
+    """
+
+    def accepted(self, order: Acceptance) -> None:
         """Hear of a new order, before it is taken; JournalError."""
         ...
 
-    async def started(self, action_id: str) -> None:
+    def started(self, action_id: str) -> None:
         """Hear of a start, before its effect; JournalError."""
         ...
 
-    async def ended(self, action_id: str, outcome: Outcome) -> None:
+    def ended(self, action_id: str, outcome: Outcome) -> None:
         """Hear how it ended."""
         ...
 
@@ -93,25 +96,37 @@ class Journal:
 
         Also raises JournalError where the disk has less free space than the floor.
         """
-        if self.witness is not None and await self.known(acceptance.id) is None:
-            await self.witness.accepted(acceptance)
-        return await self._call(lambda store: store.accept(acceptance))
+
+        def accept(store: Store) -> Accepted | Known:
+            if self.witness is not None and store.known(acceptance.id) is None:
+                self.witness.accepted(acceptance)
+            return store.accept(acceptance)
+
+        return await self._call(accept)
 
     async def start(self, action_id: str) -> None:
         """Record that the effect begins; it may only begin after this has returned.
 
         Raises NotStartableError where it was begun before, has ended, or has expired.
         """
-        await self._call(lambda store: store.start(action_id))
-        if self.witness is not None:
-            await self.witness.started(action_id)
+
+        def start(store: Store) -> None:
+            store.start(action_id)
+            if self.witness is not None:
+                self.witness.started(action_id)
+
+        await self._call(start)
 
     async def finish(self, action_id: str, outcome: Outcome) -> Finished | Conflict:
         """Record how it ended; it may only be told after this has returned. The first stays."""
-        finished = await self._call(lambda store: store.finish(action_id, outcome))
-        if self.witness is not None and isinstance(finished, Finished):
-            await self.witness.ended(action_id, outcome)
-        return finished
+
+        def finish(store: Store) -> Finished | Conflict:
+            finished = store.finish(action_id, outcome)
+            if self.witness is not None and isinstance(finished, Finished):
+                self.witness.ended(action_id, outcome)
+            return finished
+
+        return await self._call(finish)
 
     async def outcome(self, action_id: str) -> Outcome | None:
         """Return how an action ended; None if it has not, or is not known."""
