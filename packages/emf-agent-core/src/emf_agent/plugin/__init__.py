@@ -24,6 +24,7 @@ from emf_agent.plugin.hooks import (
     hookimpl,
 )
 from emf_agent.plugin.secret import Secret
+from emf_agent.plugin.series import Counter, Gauge, SeriesKey, SeriesName
 
 __all__ = [
     "ENTRY_POINT_GROUP",
@@ -32,12 +33,14 @@ __all__ = [
     "ActionFinished",
     "ActionNotice",
     "ArgumentsError",
+    "Counter",
     "Daemon",
     "DaemonContext",
     "DaemonError",
     "DaemonFactory",
     "DaemonFault",
     "FatalStartError",
+    "Gauge",
     "HookSpecs",
     "NodeFacts",
     "NotApplicableError",
@@ -46,6 +49,8 @@ __all__ = [
     "Progress",
     "ResultError",
     "Secret",
+    "SeriesKey",
+    "SeriesName",
     "action",
     "hookimpl",
 ]

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Annotated
 
 import anyio
 from typing_extensions import NotRequired, TypedDict
 
+from emf_agent.plugin import Gauge, SeriesKey
 from emf_plugins_host.mountinfo import Mount
 from emf_plugins_host.probe import Answer, Failed, Probe, Stuck, Threads
 
@@ -32,16 +34,16 @@ Statvfs = Callable[[str], os.statvfs_result]
 class FileSystem(TypedDict):
     """A mounted file system, sizes in bytes; without sizes where it did not answer."""
 
-    target: str
+    target: Annotated[str, SeriesKey()]
     source: str
     fs_type: str
     read_only: bool
-    size: NotRequired[int]
-    free: NotRequired[int]
-    available: NotRequired[int]
+    size: NotRequired[Annotated[int, Gauge("bytes")]]
+    free: NotRequired[Annotated[int, Gauge("bytes")]]
+    available: NotRequired[Annotated[int, Gauge("bytes")]]
     """What a user who is not root may still write."""
     inodes: NotRequired[int]
-    inodes_free: NotRequired[int]
+    inodes_free: NotRequired[Annotated[int, Gauge("inodes")]]
     stuck_since: NotRequired[str]
     """It has not answered since then (UTC)."""
     error: NotRequired[str]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from typing_extensions import TypedDict
+
+from emf_agent.plugin import Counter, Gauge
 
 __all__ = [
     "CpuTimes",
@@ -32,26 +34,26 @@ PRESSURE = re.compile(
 class Load(TypedDict):
     """/proc/loadavg."""
 
-    one: float
-    five: float
-    fifteen: float
-    running: int
+    one: Annotated[float, Gauge("threads")]
+    five: Annotated[float, Gauge("threads")]
+    fifteen: Annotated[float, Gauge("threads")]
+    running: Annotated[int, Gauge("threads")]
     """Threads that run or want to."""
-    threads: int
+    threads: Annotated[int, Gauge("threads")]
 
 
 class Memory(TypedDict):
     """/proc/meminfo, in bytes."""
 
-    total: int
-    available: int
-    free: int
+    total: Annotated[int, Gauge("bytes")]
+    available: Annotated[int, Gauge("bytes")]
+    free: Annotated[int, Gauge("bytes")]
     buffers: int
-    cached: int
-    slab: int
-    dirty: int
+    cached: Annotated[int, Gauge("bytes")]
+    slab: Annotated[int, Gauge("bytes")]
+    dirty: Annotated[int, Gauge("bytes")]
     swap_total: int
-    swap_free: int
+    swap_free: Annotated[int, Gauge("bytes")]
     hugepages_total: int
     hugepages_free: int
 
@@ -59,20 +61,20 @@ class Memory(TypedDict):
 class CpuTimes(TypedDict):
     """Seconds all processors spent since boot, from the first line of /proc/stat."""
 
-    user: float
-    nice: float
-    system: float
-    idle: float
-    iowait: float
-    irq: float
-    softirq: float
-    steal: float
+    user: Annotated[float, Counter("seconds")]
+    nice: Annotated[float, Counter("seconds")]
+    system: Annotated[float, Counter("seconds")]
+    idle: Annotated[float, Counter("seconds")]
+    iowait: Annotated[float, Counter("seconds")]
+    irq: Annotated[float, Counter("seconds")]
+    softirq: Annotated[float, Counter("seconds")]
+    steal: Annotated[float, Counter("seconds")]
 
 
 class PressureLine(TypedDict):
     """One line of a pressure file: shares in percent, the total in microseconds."""
 
-    avg10: float
+    avg10: Annotated[float, Gauge("percent")]
     avg60: float
     avg300: float
     total_us: int

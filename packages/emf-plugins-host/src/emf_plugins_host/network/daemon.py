@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
 import anyio.to_thread
 from typing_extensions import NotRequired, TypedDict
 
 from emf_agent.command import CommandTimeoutError
-from emf_agent.plugin import Daemon
+from emf_agent.plugin import Daemon, SeriesKey
 from emf_plugins_host import netlink
 from emf_plugins_host.netlink_messages import RTM_GETADDR, RTM_GETLINK
 from emf_plugins_host.network.interfaces import Addresses, Link, Stats, addresses, links
@@ -26,7 +26,7 @@ MOST_INTERFACES = 10_000
 class BondMember(TypedDict):
     """A member of a bond, which the list of interfaces leaves out."""
 
-    interface: str
+    interface: Annotated[str, SeriesKey()]
     mac_address: str | None
     state: str
     """``active`` or ``backup``."""
@@ -57,7 +57,7 @@ class VlanPayload(TypedDict):
 class Interface(TypedDict):
     """An interface; the first eight fields are the ancestor's."""
 
-    interface: str
+    interface: Annotated[str, SeriesKey()]
     mac_address: str | None
     interface_type: str | None
     inet4_address: list[str]

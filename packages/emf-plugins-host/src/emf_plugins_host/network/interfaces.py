@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from socket import AF_INET, AF_INET6
+from typing import Annotated
 
 from typing_extensions import TypedDict
 
+from emf_agent.plugin import Counter
 from emf_plugins_host.netlink_messages import NetlinkError, attributes
 
 __all__ = ["Bond", "Link", "Received", "Sent", "Stats", "Vlan", "addresses", "links"]
@@ -60,10 +62,10 @@ VLAN_PROTOCOLS = {0x8100: "802.1Q", 0x88A8: "802.1ad"}
 class Received(TypedDict):
     """Counters of what came in, since the interface exists."""
 
-    bytes: int
-    packets: int
-    errs: int
-    drop: int
+    bytes: Annotated[int, Counter("bytes")]
+    packets: Annotated[int, Counter("packets")]
+    errs: Annotated[int, Counter("errors")]
+    drop: Annotated[int, Counter("packets")]
     fifo: int
     frame: int
     compressed: int
@@ -73,10 +75,10 @@ class Received(TypedDict):
 class Sent(TypedDict):
     """Counters of what went out, since the interface exists."""
 
-    bytes: int
-    packets: int
-    errs: int
-    drop: int
+    bytes: Annotated[int, Counter("bytes")]
+    packets: Annotated[int, Counter("packets")]
+    errs: Annotated[int, Counter("errors")]
+    drop: Annotated[int, Counter("packets")]
     fifo: int
     colls: int
     carrier: int

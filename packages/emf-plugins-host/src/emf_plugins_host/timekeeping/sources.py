@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Annotated
 
 from typing_extensions import TypedDict
+
+from emf_agent.plugin import Gauge, SeriesKey
 
 __all__ = [
     "Source",
@@ -46,14 +49,14 @@ NTPD_STATES = {
 class Source(TypedDict):
     """One server, peer or reference clock."""
 
-    name: str
+    name: Annotated[str, SeriesKey()]
     mode: str
     state: str
     """``selected``, ``combined``, ``not combined``, ``unreachable``, ``falseticker``..."""
     stratum: int
     reach: int
     """The last eight answers as bits."""
-    offset_seconds: float | None
+    offset_seconds: Annotated[float | None, Gauge("seconds")]
     error_seconds: float | None
 
 
@@ -62,11 +65,11 @@ class Tracking(TypedDict):
 
     reference: str
     stratum: int
-    offset_seconds: float
+    offset_seconds: Annotated[float, Gauge("seconds")]
     """How far the system clock is from true time, ahead positive."""
-    frequency_ppm: float
-    root_delay_seconds: float
-    root_dispersion_seconds: float
+    frequency_ppm: Annotated[float, Gauge("ppm")]
+    root_delay_seconds: Annotated[float, Gauge("seconds")]
+    root_dispersion_seconds: Annotated[float, Gauge("seconds")]
     leap: str
 
 

@@ -21,6 +21,7 @@ from emf_plugins_lustre.stats.job_pipeline import JobPipeline
 from emf_plugins_lustre.stats.losses import Losses
 from emf_plugins_lustre.stats.node import read_cpu, read_memory
 from emf_plugins_lustre.stats.records import Job
+from emf_plugins_lustre.stats.series import Charted
 from emf_plugins_lustre.stats.settings import StatsSettings
 from emf_plugins_lustre.stats.tagged_json import (
     Spelling,
@@ -62,7 +63,7 @@ class Stats(Daemon):
         """
         return await self._read(starting=True)
 
-    async def update_session(self) -> Tagged:
+    async def update_session(self) -> Charted:
         """Return a reading.
 
         Raises:
