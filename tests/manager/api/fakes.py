@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import AsyncIterable, Callable, Collection, Generator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from typing import Any, Literal
@@ -16,6 +16,7 @@ from emf_manager.api.guard import AuditNote
 from emf_manager.authorization import Mandate, Principal, Role
 from emf_manager.bus import Bus
 from emf_manager.store.interface import StoreFullError
+from emf_manager.value_watch import Follower, ValueWatch
 
 NOW = 1_770_000_000.0
 MOMENT = datetime.fromtimestamp(NOW, timezone.utc)
@@ -63,6 +64,7 @@ class FakeEngine:
         self.forgotten = 0
         """Events up to this number are no longer kept."""
         self.bus: Bus[v.EventView] = Bus(queue=64)
+        self.watch = ValueWatch()
         self.on_subscribe: Callable[[], object] = lambda: None
         self.on_create: Callable[[v.JobView], None] = lambda job: None
         self._ids = (f"job-{number:04}" for number in itertools.count(1))
@@ -105,6 +107,9 @@ class FakeEngine:
         if (node, daemon) not in self.values:
             raise v.NotFoundError("value", daemon)
         return self.values[node, daemon]
+
+    def follow(self, node: str, daemon: str) -> AbstractContextManager[Follower]:
+        return self.watch.follow(node, daemon)
 
     async def latest_all(self, node: str) -> tuple[v.DataView, ...]:
         return tuple(value for (name, _), value in sorted(self.values.items()) if name == node)

@@ -94,6 +94,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/sessions", "read"),
     Route("GET", "/data", "read"),
     Route("GET", "/data/{fqdn}/{daemon}", "read"),
+    Route("GET", "/data/{fqdn}/{daemon}/stream", "read"),
     Route("GET", "/actions", "read"),
     Route("GET", "/actions/{name}", "read"),
     Route("GET", "/jobs", "read"),

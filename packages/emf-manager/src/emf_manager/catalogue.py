@@ -10,13 +10,14 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydantic import JsonValue, ValidationError
 
 from emf_agent.wire import ActionDescription, AgentReport
 from emf_manager.arguments import check_arguments
 from emf_manager.nodesets import fold_nodes
+from emf_manager.series import Shape, read_shapes
 from emf_manager.views import CatalogueEntry, JobOrder, UnknownActionError, Variant
 
 __all__ = ["Catalogue", "check_order", "merge", "read_catalogue"]
@@ -33,6 +34,15 @@ class Catalogue:
     actions: tuple[ActionDescription, ...]
     streams: frozenset[str]
     """Daemons whose every value is an event."""
+    schemas: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What each daemon's value looks like, as JSON Schema."""
+    _read: dict[str, tuple[Shape, ...]] = field(default_factory=dict, repr=False, compare=False)
+
+    def shapes(self, daemon: str) -> tuple[Shape, ...]:
+        """Return which numbers of a daemon's value are series; its schema is read once."""
+        if daemon not in self._read:
+            self._read[daemon] = read_shapes(self.schemas.get(daemon))
+        return self._read[daemon]
 
 
 def read_catalogue(body: JsonValue, previous: Catalogue | None = None) -> Catalogue | None:
@@ -51,6 +61,7 @@ def read_catalogue(body: JsonValue, previous: Catalogue | None = None) -> Catalo
         content=hashlib.sha256(text.encode()).hexdigest(),
         actions=report.actions,
         streams=frozenset(each.name for each in report.daemons if each.delivery == "every"),
+        schemas={each.name: each.payload_schema for each in report.daemons},
     )
 
 

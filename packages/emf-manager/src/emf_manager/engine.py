@@ -23,6 +23,7 @@ from emf_manager.limits import Limits
 from emf_manager.records import LatestValue, Node
 from emf_manager.seats import NodeGoneError, Seat, Seats
 from emf_manager.store.interface import Loaded, Store, StoreError
+from emf_manager.value_watch import Follower, ValueWatch
 from emf_manager.views import (
     CatalogueEntry,
     DataView,
@@ -77,6 +78,8 @@ class Engine:
             last_event=loaded.last_event,
         )
         self._jobs = JobBook(store, self.seats, clock, limits)
+        self._watch = ValueWatch()
+        self.seats.listen(self._watch.heard)
 
     # Beginning and end
 
@@ -105,6 +108,7 @@ class Engine:
         """Answer every hanging GET and end every event stream: the manager shuts down."""
         self.seats.close()
         self._bus.close()
+        self._watch.close()
 
     @property
     def closing(self) -> bool:
@@ -254,6 +258,10 @@ class Engine:
         """Return the last value of each daemon of a node; NotFoundError."""
         await self._node(node)
         return tuple(self._data_view(value) for value in await self._store.values(node=node))
+
+    def follow(self, node: str, daemon: str) -> AbstractContextManager[Follower]:
+        """Wake a follower at each change of a value or its session; RefusedError."""
+        return self._watch.follow(node, daemon)
 
     async def catalogue(self) -> tuple[CatalogueEntry, ...]:
         """Return every action some node has, by name."""

@@ -28,9 +28,12 @@ from emf_manager.records import Event, NewAudit, NewEvent, Node
 from emf_manager.store.interface import Changes, Committed, Store, StoreError
 from emf_manager.views import EventView
 
-__all__ = ["NodeGoneError", "Seat", "Seats"]
+__all__ = ["Listener", "NodeGoneError", "Seat", "Seats"]
 
 logger = logging.getLogger(__name__)
+
+Listener = Callable[[d.Desk, Changes], None]
+"""Is told, after each commit, of a node as it is now and what was written; must not wait."""
 
 NOTHING = Changes()
 AT_ONCE = 64
@@ -84,6 +87,7 @@ class Seats:
         self._alarm_at: float | None = None
         self._hint = anyio.Event()
         self._catalogues: WeakValueDictionary[str, Catalogue] = WeakValueDictionary()
+        self._listeners: list[Listener] = []
         self.last_event = last_event
         self.closing = False
 
@@ -93,6 +97,10 @@ class Seats:
         self._seats[desk.node.fqdn] = seat
         self._mind(seat)
         return seat
+
+    def listen(self, listener: Listener) -> None:
+        """Tell a listener, from now on, what each node's events came to."""
+        self._listeners.append(listener)
 
     def known(self, fqdn: str) -> d.Desk | None:
         """Return a node's desk where it has a seat."""
@@ -142,6 +150,7 @@ class Seats:
             seat.due = d.due(seat.desk)
             self._mind(seat)
             self._carry_out(seat, turn.effects)
+        self._tell_listeners(seat.desk, turn.changes)
         self.announce(committed.events)
         with anyio.CancelScope(shield=True):
             await self._follow_up(seat.desk.node.fqdn, committed)
@@ -207,6 +216,13 @@ class Seats:
         for seat in self._seats.values():
             for event in seat.hanging.values():
                 event.set()
+
+    def _tell_listeners(self, desk: d.Desk, changes: Changes) -> None:
+        for listener in self._listeners:
+            try:
+                listener(desk, changes)
+            except Exception:
+                logger.exception("a listener failed node=%s", desk.node.fqdn)
 
     def _carry_out(self, seat: Seat, effects: Iterable[d.Effect]) -> None:
         for effect in effects:

@@ -23,7 +23,7 @@ from emf_manager.api.service import Engine
 from emf_manager.bus import TooSlowError
 from emf_manager.views import EventView
 
-__all__ = ["HEARTBEAT_S", "EventStream"]
+__all__ = ["HEARTBEAT_S", "EventStream", "Line", "watch_reader"]
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Line:
         self._send = send
         self._turn = anyio.Lock()
 
-    async def event(self, kind: str, data: Any, sequence: int | None) -> None:
+    async def event(self, kind: str, data: Any, sequence: int | str | None) -> None:
         """Send one event; with a number it is what ``Last-Event-ID`` will say."""
         number = "" if sequence is None else f"id: {sequence}\n"
         body = json.dumps(data, separators=(",", ":"), ensure_ascii=False)

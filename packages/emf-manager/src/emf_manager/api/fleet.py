@@ -6,12 +6,13 @@ import difflib
 from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Header, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from emf_manager.api import models as m
 from emf_manager.api import translate
+from emf_manager.api.data_stream import DataStream
 from emf_manager.api.mandates import allow_nodes
 from emf_manager.api.paging import (
     MAX_PAGE,
@@ -25,7 +26,7 @@ from emf_manager.api.paging import (
 from emf_manager.api.problems import ProblemError
 from emf_manager.api.service import Caller, Manager, Service
 from emf_manager.api.targets import by_name, select
-from emf_manager.views import NotFoundError
+from emf_manager.views import DataView, NotFoundError
 
 __all__ = ["PageQuery", "missing", "router", "tagged", "targeted"]
 
@@ -162,13 +163,25 @@ async def list_data(manager: Manager, query: Annotated[DataQuery, Query()]) -> A
 @router.get("/data/{fqdn}/{daemon}", tags=["fleet"], response_model=m.DataItem)
 async def show_data(manager: Manager, fqdn: str, daemon: str, request: Request) -> Any:
     """Show the latest value of one daemon on one node, with how old it is."""
-    name = await one_node(manager, fqdn)
-    try:
-        item = translate.data(await manager.engine.latest(name, daemon))
-    except NotFoundError as error:
-        known = [view.daemon for view in await manager.engine.latest_all(name)]
-        raise missing(f"data of {name} for the daemon", daemon, known) from error
+    item = translate.data(await latest(manager, await one_node(manager, fqdn), daemon))
     return tagged(request, item, item.session_id, item.sequence, item.as_of, item.stale)
+
+
+@router.get(
+    "/data/{fqdn}/{daemon}/stream",
+    tags=["fleet"],
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}},
+)
+async def stream_data(
+    manager: Manager,
+    fqdn: str,
+    daemon: str,
+    last_event_id: Annotated[str | None, Header(max_length=512)] = None,
+) -> DataStream:
+    """Stream the latest value of one daemon on one node: now, and whenever it has changed."""
+    view = await latest(manager, await one_node(manager, fqdn), daemon)
+    return DataStream(manager.engine, view.node, view.daemon, seen=last_event_id)
 
 
 @router.get("/actions", tags=["actions"], response_model=Page[m.Action])
@@ -225,6 +238,20 @@ async def one_node(manager: Service, name: str) -> str:
     if found is None:
         raise missing("node", name, known)
     return found
+
+
+async def latest(manager: Service, name: str, daemon: str) -> DataView:
+    """Return the last value of a daemon.
+
+    Raises:
+        ProblemError: there is none.
+
+    """
+    try:
+        return await manager.engine.latest(name, daemon)
+    except NotFoundError as error:
+        known = [view.daemon for view in await manager.engine.latest_all(name)]
+        raise missing(f"data of {name} for the daemon", daemon, known) from error
 
 
 async def actions(manager: Service, among: frozenset[str] | None) -> list[m.Action]:

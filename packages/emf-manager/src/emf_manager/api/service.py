@@ -14,6 +14,7 @@ from emf_manager import views as v
 from emf_manager.api import models as m
 from emf_manager.api.guard import AuditNote, principal_of
 from emf_manager.authorization import Principal
+from emf_manager.value_watch import Follower
 
 __all__ = ["Accounts", "Caller", "Engine", "Manager", "Service"]
 
@@ -53,6 +54,10 @@ class Engine(Protocol):
 
     async def latest_all(self, node: str) -> tuple[v.DataView, ...]:
         """Return the last value of each daemon of a node."""
+        ...
+
+    def follow(self, node: str, daemon: str) -> AbstractContextManager[Follower]:
+        """Wake a follower at each change of a value or its session; RefusedError."""
         ...
 
     async def catalogue(self) -> tuple[v.CatalogueEntry, ...]:
