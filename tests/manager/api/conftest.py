@@ -24,6 +24,7 @@ class Desk:
     accounts: FakeAccounts
     http: httpx.AsyncClient
     transport: InMemory
+    routes: FastAPI
 
     async def call(
         self, method: str, path: str, role: str = "admin", **more: object
@@ -47,4 +48,4 @@ async def desk(routes: FastAPI) -> AsyncIterator[Desk]:
     async with httpx.AsyncClient(
         transport=transport, base_url="http://manager.example.com/api/v1"
     ) as http:
-        yield Desk(engine, accounts, http, transport)
+        yield Desk(engine, accounts, http, transport, routes)

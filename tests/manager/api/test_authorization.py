@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from emf_manager.api.application import build_routes, describe
+from emf_manager.api.guard import Guard
 from emf_manager.api.service import Service
 from emf_manager.authorization import (
     API_PREFIX,
@@ -19,6 +20,7 @@ from emf_manager.authorization import (
     methods_at,
     permits,
 )
+from emf_manager.logins.rules import COOKIE, csrf_token
 from tests.manager.api.conftest import Desk
 from tests.manager.api.fakes import FakeAccounts, FakeEngine
 
@@ -94,11 +96,13 @@ async def test_each_route_answers_each_credential_as_the_table_says(
             assert status in {200, 201, 202, 204, 404}, "let in: done, or there is no such thing"
 
 
-async def ask(desk: Desk, route: Route, credential: str) -> tuple[int, httpx.Headers]:
+async def ask(
+    desk: Desk, route: Route, credential: str, sent: dict[str, str] | None = None
+) -> tuple[int, httpx.Headers]:
     path = route.path.format(
         fqdn="oss01.example.com", daemon="host", name="nobody", job_id="job-0009", token_id="t9"
     )
-    headers = {
+    headers = sent or {
         "none": {},
         "wrong": {"Authorization": "Bearer wrong-token"},
         "basic": {"Authorization": "Basic YWRtaW46YWRtaW4="},
@@ -106,6 +110,37 @@ async def ask(desk: Desk, route: Route, credential: str) -> tuple[int, httpx.Hea
     body = BODIES.get(route.path) if route.method in {"POST", "PUT"} else None
     async with desk.http.stream(route.method, path, headers=headers, json=body) as answer:
         return answer.status_code, answer.headers
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
+@pytest.mark.anyio
+async def test_each_route_answers_the_cookie_of_a_login_as_the_table_says(
+    desk: Desk, route: Route
+) -> None:
+    """A login is as good as a token of its user, and for writes only with a page's own token."""
+
+    async def visit(secret: str) -> Principal | None:
+        return Principal(secret, secret, "login:1") if secret in ROLES else None
+
+    desk.transport.app = Guard(
+        desk.routes,
+        authenticate=desk.accounts.authenticate,
+        audit=desk.accounts.audit,
+        visit=visit,
+    )
+    for role in ("nobody", *ROLES):
+        cookie = {"Cookie": f"{COOKIE}={role}"}
+        bare, _ = await ask(desk, route, role, cookie)
+        meant, _ = await ask(desk, route, role, {**cookie, "X-EMF-CSRF": csrf_token(role)})
+
+        if route.permission == "public":
+            assert (bare, meant) == (200, 200)
+        elif role == "nobody":
+            assert (bare, meant) == (401, 401)
+        else:
+            allowed = role in MAY[route.permission]
+            assert (meant in {200, 201, 202, 204, 404}) is allowed, (role, meant)
+            assert bare == (meant if route.method == "GET" else 403)
 
 
 @pytest.mark.anyio

@@ -14,6 +14,7 @@ from starlette.types import Message, Receive, Scope, Send
 from emf_manager.api import strict_json
 from emf_manager.api.guard import AuditNote, Guard
 from emf_manager.authorization import Principal
+from emf_manager.logins.rules import COOKIE, csrf_token
 from tests.manager.api.conftest import Desk
 
 START = b'{"nodes": "oss01", "action": "start_unit", "args": {"unit": "x"}}'
@@ -152,6 +153,62 @@ async def test_where_no_audit_can_be_kept_nothing_is_done(desk: Desk) -> None:
     assert answer.status_code == 503
     assert "space" not in answer.text
     assert desk.engine.orders == []
+
+
+SECRET = "the-secret-of-a-login"
+TOKEN = csrf_token(SECRET)
+MEANT = {"X-EMF-CSRF": TOKEN, "Sec-Fetch-Site": "same-origin"}
+
+
+async def with_cookie(desk: Desk, method: str, path: str, headers: dict[str, str]) -> int:
+    """Return the status for somebody whose only credential is the cookie of a login."""
+
+    async def visit(secret: str) -> Principal | None:
+        return Principal("maria", "admin", "login:1") if secret == SECRET else None
+
+    accounts = desk.accounts
+    desk.transport.app = Guard(
+        desk.routes, authenticate=accounts.authenticate, audit=accounts.audit, visit=visit
+    )
+    secret = headers.pop("secret", SECRET)
+    told = {"Cookie": f"other=1; {COOKIE}={secret}", **headers}
+    body = {"nodes": "*"} if method == "POST" else None
+    return (await desk.http.request(method, path, headers=told, json=body)).status_code
+
+
+@pytest.mark.anyio
+async def test_a_login_reads_by_its_cookie(desk: Desk) -> None:
+    assert await with_cookie(desk, "GET", "nodes", {}) == 200
+    assert await with_cookie(desk, "GET", "nodes", {"secret": "wrong"}) == 401
+
+
+@pytest.mark.anyio
+async def test_a_bearer_token_goes_before_a_cookie(desk: Desk) -> None:
+    assert await with_cookie(desk, "GET", "nodes", {"Authorization": "Bearer wrong"}) == 401
+    assert await with_cookie(desk, "POST", "ping", {"Authorization": "Bearer admin-token"}) == 200
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        (MEANT, 200),
+        ({"X-EMF-CSRF": TOKEN}, 200),
+        ({}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 403),
+        ({**MEANT, "X-EMF-CSRF": csrf_token("of another login")}, 403),
+        ({**MEANT, "X-EMF-CSRF": "no token at all"}, 403),
+        ({**MEANT, "Sec-Fetch-Site": "same-site"}, 403),
+        ({**MEANT, "Sec-Fetch-Site": "cross-site"}, 403),
+        ({**MEANT, "Origin": "https://evil.example"}, 403),
+        ({**MEANT, "Origin": "https://manager.example.com"}, 200),
+    ],
+)
+async def test_a_write_by_cookie_needs_the_token_of_a_page_and_comes_from_here(
+    desk: Desk, headers: dict[str, str], status: int
+) -> None:
+    assert await with_cookie(desk, "POST", "ping", dict(headers)) == status
+    assert [note.status for note in desk.accounts.notes if note.phase == "end"] == [status]
 
 
 json_values = st.recursive(

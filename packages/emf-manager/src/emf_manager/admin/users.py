@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TextIO
 
+import anyio.to_thread
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from emf_agent.errors import UsageError
+from emf_agent.errors import RefusedError, UsageError
 from emf_agent.wire import explain
 from emf_manager.admin.workbench import AdminGroup, Workbench, moment_text, works
 from emf_manager.api import models as m
@@ -17,6 +20,9 @@ from emf_manager.api.account_book import new_api_token
 from emf_manager.authorization import ROLES, Mandate, Role
 from emf_manager.client.output import hint, say_json, table
 from emf_manager.client.program import as_json
+from emf_manager.logins.book import new_login_code
+from emf_manager.logins.passwords import PASSWORD_MAX, check_new_password, hash_password
+from emf_manager.logins.rules import LINK_S
 from emf_manager.mandates import nodes_of
 from emf_manager.records import User
 from emf_manager.settings import parse_seconds
@@ -134,6 +140,66 @@ async def disable(bench: Workbench, name: str) -> None:
     line = bench.line("disable user", name)
     if not await bench.store.disable_user(name, at=bench.now, audit=line):
         raise NotFoundError("user", name)
+
+
+@user.command()
+@click.argument("name")
+@works
+async def password(bench: Workbench, name: str) -> None:
+    """Set a user's password for the web page: asked for on a terminal, else read from stdin.
+
+    Every login of the user ends.
+    """
+    check_known(await bench.store.users(), name)
+    typed = await anyio.to_thread.run_sync(ask_password)
+    check_new_password(typed, name)
+    hashed = await anyio.to_thread.run_sync(hash_password, typed)
+    line = bench.line("set password", name)
+    if not await bench.store.logins.set_password(name, hashed, at=bench.now, audit=line):
+        raise NotFoundError("user", name)
+    hint(f"{name} signs in with it at {bench.url or 'https://MANAGER:8443'}/ui/")
+
+
+@user.command("login-link")
+@click.argument("name")
+@click.option("--ttl", default="10m", show_default=True, help="How long it is good, 10m at most.")
+@as_json
+@works
+async def login_link(bench: Workbench, name: str, ttl: str, *, json_out: bool) -> None:
+    """Print a link that signs a user in to the web page, once.
+
+    The code stands behind the link's #, which browsers send to nobody.
+    """
+    check_known(await bench.store.users(), name)
+    ttl_s = parse_seconds(ttl)
+    if ttl_s > LINK_S:
+        raise UsageError(f"a login link is good for {LINK_S / 60:.0f} minutes at most")
+    if bench.url is None and not json_out:
+        hint("no server runs on this data directory: put your manager's address in the link")
+    line = bench.line("create login link", name)
+    code, kept = new_login_code(name, now=bench.now, created_by=line.actor, ttl_s=ttl_s)
+    if not await bench.store.logins.add_code(kept, audit=line):
+        raise RefusedError(f"{name} is disabled")
+    link = f"{bench.url or 'https://MANAGER:8443'}/ui/login#{code}"
+    if json_out:
+        say_json({"name": name, "link": link, "expires": kept.expires})
+        return
+    click.echo(link)
+    hint(f"signs {name} in once, until {moment_text(kept.expires)}")
+
+
+def check_known(users: Sequence[User], name: str) -> None:
+    """Refuse a name that no user has."""
+    if name not in {one.name for one in users}:
+        raise NotFoundError("user", name)
+
+
+def ask_password() -> str:
+    """Return a password: asked for twice on a terminal, else the first line of stdin."""
+    if sys.stdin.isatty():
+        typed: str = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        return typed
+    return sys.stdin.readline(PASSWORD_MAX + 2).rstrip("\r\n")
 
 
 def read_mandates(file: TextIO, role: Role) -> tuple[Mandate, ...]:

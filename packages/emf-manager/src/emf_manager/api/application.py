@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from emf_manager.api import accounts, events, fleet, jobs, problems
-from emf_manager.api.guard import Guard
+from emf_manager.api.guard import Guard, Visit, nobody
 from emf_manager.api.models import Health
 from emf_manager.api.service import Service
 from emf_manager.authorization import API_PREFIX, find_route
@@ -26,12 +26,13 @@ ERRORS = {
 }
 
 
-def build_api(service: Service) -> ASGIApp:
-    """Return the guarded API over a manager."""
+def build_api(service: Service, *, visit: Visit = nobody) -> ASGIApp:
+    """Return the guarded API over a manager; ``visit`` tells whose login a cookie is."""
     return Guard(
         build_routes(service),
         authenticate=service.accounts.authenticate,
         audit=service.accounts.audit,
+        visit=visit,
     )
 
 

@@ -2,6 +2,9 @@
 
 In this order, each before the next costs anything: the route table, the credential, the role's
 permission, the size and strictness of the body, the audit record of a write.
+
+The credential is a bearer token or, for the web page and its scripts, the cookie of a login; a
+write that rides on a cookie has to show the page's own token too (requirement R29).
 """
 
 from __future__ import annotations
@@ -19,8 +22,9 @@ from emf_agent.errors import EmfError
 from emf_manager.api import strict_json
 from emf_manager.api.problems import ProblemError, from_error, problem_response
 from emf_manager.authorization import Principal, find_route, methods_at, permits
+from emf_manager.logins.rules import CSRF_HEADER, login_secret, unmeant
 
-__all__ = ["AuditNote", "Guard", "principal_of"]
+__all__ = ["AuditNote", "Guard", "Visit", "nobody", "principal_of"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +33,8 @@ AUDIT_S = 5.0
 
 Authenticate = Callable[[str], Awaitable[Principal | None]]
 """From a bearer token to its owner, or None where it is unknown, expired or revoked."""
+Visit = Callable[[str], Awaitable[Principal | None]]
+"""From the secret of a login's cookie to its user, or None where the login is over."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +59,20 @@ def principal_of(scope: Scope) -> Principal:
     return principal
 
 
+async def nobody(_: str) -> None:
+    """Know no login."""
+
+
 class Guard:
     """ASGI middleware around the whole API."""
 
-    def __init__(self, app: ASGIApp, *, authenticate: Authenticate, audit: Audit) -> None:
+    def __init__(
+        self, app: ASGIApp, *, authenticate: Authenticate, audit: Audit, visit: Visit = nobody
+    ) -> None:
         self._app = app
         self._authenticate = authenticate
         self._audit = audit
+        self._visit = visit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -87,11 +100,7 @@ class Guard:
         route = find_route(scope["method"], scope["path"])
         if route is not None and route.permission == "public":
             return None
-        token = bearer_token(Headers(scope=scope))
-        principal = None if token is None else await self._authenticate(token)
-        if principal is None:
-            why = "no bearer token was sent" if token is None else "this token is not valid"
-            raise ProblemError(401, "unauthorized", f"{why}; send 'Authorization: Bearer <token>'")
+        principal = await self._identify(scope, Headers(scope=scope))
         if route is None:
             if methods := methods_at(scope["path"]):
                 raise ProblemError(405, "method", f"this path takes {', '.join(methods)}")
@@ -103,6 +112,25 @@ class Guard:
                 "forbidden",
                 f"{principal.user} has the role {principal.role}, which may not {route.permission}",
             )
+        return principal
+
+    async def _identify(self, scope: Scope, headers: Headers) -> Principal:
+        """Return who calls, by the token where one is sent, else by the cookie of a login."""
+        secret = login_secret(headers)
+        if secret is None or "authorization" in headers:
+            token = bearer_token(headers)
+            principal = None if token is None else await self._authenticate(token)
+            why = "no bearer token was sent" if token is None else "this token is not valid"
+        else:
+            principal = await self._visit(secret)
+            why = "this login is over"
+        if principal is None:
+            raise ProblemError(401, "unauthorized", f"{why}; send 'Authorization: Bearer <token>'")
+        if secret is not None and "authorization" not in headers and not is_read(scope):
+            fault = unmeant(headers, secret, headers.get(CSRF_HEADER))
+            if fault is not None:
+                await self._audit(note(scope, principal, "end", 403))
+                raise ProblemError(403, "not-meant", fault)
         return principal
 
     async def _note_refusal(self, scope: Scope, principal: Principal) -> None:

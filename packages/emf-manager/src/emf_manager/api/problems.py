@@ -66,6 +66,7 @@ TITLES = {
     "invalid": "The request does not fit",
     "unauthorized": "A valid token is needed",
     "forbidden": "The token's role does not allow this",
+    "not-meant": "The manager's own page did not ask for this",
     "not-found": "There is no such thing",
     "no-node-matched": "No node matches",
     "refused": "Refused by policy",

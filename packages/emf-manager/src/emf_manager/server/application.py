@@ -1,4 +1,4 @@
-"""The one ASGI application: agents, enrolment and operators behind one port, told apart by path."""
+"""The one ASGI application: agents, enrolment, operators and the page, told apart by path."""
 
 from __future__ import annotations
 
@@ -23,10 +23,13 @@ from emf_manager.identity.membership import Membership
 from emf_manager.identity.peer import Peer, peer_of
 from emf_manager.identity.registrar import Registrar
 from emf_manager.identity.routes import identity_routes
+from emf_manager.logins.book import LoginBook
 from emf_manager.mailboxes.routes import mailbox_routes
 from emf_manager.mailboxes.shelf import Shelf
 from emf_manager.records import Node
 from emf_manager.store.interface import Store
+from emf_manager.web.application import build_web
+from emf_manager.web.pages import UI
 
 __all__ = ["EngineFleet", "create_app"]
 
@@ -39,7 +42,10 @@ def create_app(
     """Return the application of a manager whose parts are open."""
     registrar = Registrar(store, authority, membership)
     accounts = AccountBook(store, authority.fingerprint)
-    api = build_api(Service(engine, accounts))
+    logins = LoginBook(store, accounts)
+    service = Service(engine, accounts)
+    api = build_api(service, visit=logins.visit)
+    web = build_web(service, api, logins)
     peers = Peers(membership)
     agents = Starlette(
         routes=[
@@ -49,19 +55,25 @@ def create_app(
         ]
     )
     agents.router.redirect_slashes = False
-    return ByPath(api, agents)
+    return ByPath(api, web, agents)
 
 
 @dataclass(frozen=True)
 class ByPath:
-    """Operators' paths go to the guarded API, everything else to the agents' routes."""
+    """Operators' paths go to the guarded API or the page, everything else to the agents' routes."""
 
     api: ASGIApp
+    web: ASGIApp
     agents: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        mine = scope["type"] == "http" and scope["path"].startswith(f"{API_PREFIX}/")
-        await (self.api if mine else self.agents)(scope, receive, send)
+        await self._at(scope)(scope, receive, send)
+
+    def _at(self, scope: Scope) -> ASGIApp:
+        path = scope["path"] if scope["type"] == "http" else ""
+        if path.startswith(f"{API_PREFIX}/"):
+            return self.api
+        return self.web if path in {"/", UI} or path.startswith(f"{UI}/") else self.agents
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,7 @@ from emf_manager.records import (
     TargetState,
     User,
 )
+from emf_manager.store.logins import LoginStore
 
 __all__ = [
     "Changes",
@@ -200,6 +201,11 @@ class Store(Protocol):
 
     Every method raises ``StoreError`` when the database fails, ``StoreFullError`` when it is full.
     """
+
+    @property
+    def logins(self) -> LoginStore:
+        """People who sign in with a browser."""
+        ...
 
     # The engine
 

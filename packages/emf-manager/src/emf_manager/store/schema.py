@@ -36,15 +36,18 @@ __all__ = [
     "events",
     "grants",
     "jobs",
+    "login_codes",
+    "logins",
     "nodes",
     "orphans",
+    "passwords",
     "sessions",
     "targets",
     "users",
     "values",
 ]
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; what a fresh database is stamped with."""
 
 LARGEST = 2**63 - 1
@@ -300,4 +303,39 @@ certificates = Table(
     Column("reason", Words),
     Index(None, "fqdn"),
     Index(None, "revoked"),
+)
+
+passwords = Table(
+    "passwords",
+    METADATA,
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("changed", Double, nullable=False),
+)
+
+login_codes = Table(
+    "login_codes",
+    METADATA,
+    Column("code_sha256", Text, primary_key=True),
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("created", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+    Column("created_by", Words, nullable=False),
+    Column("used", Double),
+)
+
+logins = Table(
+    "logins",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("secret_sha256", Text, nullable=False, unique=True),
+    Column("user", ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("way", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("expires", Double, nullable=False),
+    Column("last_used", Double, nullable=False),
+    Column("token_id", Text),
+    Column("peer", Words, nullable=False),
+    Column("browser", Words, nullable=False),
+    Index(None, "user"),
 )

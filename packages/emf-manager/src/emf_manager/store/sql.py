@@ -40,6 +40,8 @@ from emf_manager.store.interface import (
     Loaded,
     TargetTally,
 )
+from emf_manager.store.login_rows import SqlLogins
+from emf_manager.store.logins import LoginStore
 from emf_manager.store.rows import (
     insert_new,
     mandates_column,
@@ -95,6 +97,7 @@ class SqlStore:
         self._connections = connections
         self._writer = writer
         self._readers = anyio.CapacityLimiter(4)
+        self.logins: LoginStore = SqlLogins(self._read, writer.write)
 
     # The engine
 

@@ -1,0 +1,1 @@
+"""Signing in with a browser: how long a login lasts, what a password is kept as, and the book."""

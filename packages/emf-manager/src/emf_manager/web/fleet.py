@@ -1,0 +1,20 @@
+"""The first page: the fleet."""
+
+from __future__ import annotations
+
+from starlette.responses import Response
+
+from emf_manager.api import translate
+from emf_manager.web.pages import Page, Visit
+
+__all__ = ["PAGES"]
+
+
+async def show(visit: Visit) -> Response:
+    """Show every node."""
+    now = visit.service.now()
+    nodes = [translate.node(node, now) for node in await visit.service.engine.nodes()]
+    return visit.page("fleet.html", nodes=nodes)
+
+
+PAGES = (Page("/", "read", show, nav="Fleet"),)

@@ -1,0 +1,146 @@
+// The events of the manager, to whatever on this page listens; and parts that get themselves anew.
+//
+// One tab of a browser holds the stream and tells the others: a browser opens only six connections
+// to one server. Events are gathered for a moment and handed out together. A hidden page listens to
+// nothing, and when it is shown again it gets its parts once.
+
+import { read } from "./stream.js";
+
+const GATHER_MS = 1000;
+const CHANNEL = "emf-events";
+
+const listeners = new Set();
+let gathered = [];
+let timer = null;
+
+/** Call back with a list of events, at most once a second; the list is empty after a pause. */
+export function listen(callback) {
+  listeners.add(callback);
+  return () => listeners.delete(callback);
+}
+
+function gather(event) {
+  gathered.push(event);
+  if (gathered.length > 5000) gathered = gathered.slice(-1);
+  timer ??= setTimeout(handOut, GATHER_MS);
+}
+
+function handOut() {
+  timer = null;
+  const events = gathered;
+  gathered = [];
+  for (const callback of listeners) callback(events);
+}
+
+const channel = new BroadcastChannel(CHANNEL);
+channel.addEventListener("message", ({ data }) => {
+  if (document.hidden) return;
+  if (data.say !== undefined) say(data.say);
+  else gather(data);
+});
+
+function share(event) {
+  gather(event);
+  channel.postMessage(event);
+}
+
+function say(state) {
+  const place = document.getElementById("live");
+  if (!place) return;
+  place.hidden = false;
+  place.className = `live ${state}`;
+  place.textContent = state === "on" ? "live" : "reconnecting";
+}
+
+let holding = null;
+
+function hold() {
+  if (document.hidden || holding) return;
+  holding = new AbortController();
+  const { signal } = holding;
+  const onState = (state) => {
+    say(state);
+    channel.postMessage({ say: state });
+  };
+  navigator.locks
+    .request(CHANNEL, { signal }, () => read({ signal, onEvent: share, onState }))
+    .catch((error) => {
+      if (error.name !== "AbortError") throw error;
+    });
+  say("on");
+}
+
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) {
+    holding?.abort();
+    holding = null;
+  } else {
+    hold();
+    gathered = [];
+    handOut();
+  }
+});
+
+// Parts: elements with an id and data-live, openings of the kinds they show.
+
+let getting = false;
+let again = false;
+
+function concerns(part, events) {
+  const kinds = part.dataset.live.split(" ");
+  const node = part.dataset.liveNode;
+  return (
+    events.length === 0 ||
+    events.some(
+      ({ kind, node: of }) =>
+        (!node || !of || node === of) && kinds.some((opening) => kind.startsWith(opening)),
+    )
+  );
+}
+
+async function renew(events) {
+  const parts = [...document.querySelectorAll("[data-live]")].filter((p) => concerns(p, events));
+  if (parts.length === 0) return;
+  if (getting) {
+    again = true;
+    return;
+  }
+  getting = true;
+  try {
+    const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
+    if (answer.redirected || answer.status === 401) location.reload();
+    else if (answer.ok) {
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      for (const part of parts) replace(part, fresh.getElementById(part.id));
+    }
+  } catch {
+    say("off");
+  } finally {
+    getting = false;
+    if (again) {
+      again = false;
+      renew([]);
+    }
+  }
+}
+
+function replace(part, fresh) {
+  if (!fresh || fresh.innerHTML === part.innerHTML) return;
+  const focused = document.activeElement;
+  if (part.contains(focused) && focused.matches("input, select, textarea")) return;
+  const way = part.contains(focused) ? way_to(focused) : null;
+  const open = [...part.querySelectorAll("details[open][id]")].map(({ id }) => id);
+  part.replaceWith(document.adoptNode(fresh));
+  for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+  if (way) document.querySelector(way)?.focus({ preventScroll: true });
+  dispatchEvent(new CustomEvent("emf:part", { detail: fresh }));
+}
+
+function way_to(element) {
+  if (element.id) return `#${CSS.escape(element.id)}`;
+  const href = element.getAttribute("href");
+  return href ? `a[href="${CSS.escape(href)}"]` : null;
+}
+
+listen(renew);
+hold();
