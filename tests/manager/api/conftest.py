@@ -11,8 +11,7 @@ from fastapi import FastAPI
 
 from emf_manager.api.application import build_routes
 from emf_manager.api.guard import Guard
-from emf_manager.api.service import Service
-from tests.manager.api.fakes import NOW, FakeAccounts, FakeEngine
+from tests.manager.api.fakes import FakeAccounts, FakeAlerts, FakeEngine, a_service
 from tests.manager.api.in_memory import InMemory
 
 
@@ -22,6 +21,7 @@ class Desk:
 
     engine: FakeEngine
     accounts: FakeAccounts
+    alerts: FakeAlerts
     http: httpx.AsyncClient
     transport: InMemory
     routes: FastAPI
@@ -36,16 +36,16 @@ class Desk:
 @pytest.fixture(scope="session")
 def routes() -> FastAPI:
     """The bare routes, made once: each test puts its own manager behind them."""
-    return build_routes(Service(FakeEngine(), FakeAccounts()))
+    return build_routes(a_service())
 
 
 @pytest.fixture
 async def desk(routes: FastAPI) -> AsyncIterator[Desk]:
-    engine, accounts = FakeEngine(), FakeAccounts()
-    routes.state.service = Service(engine, accounts, lambda: NOW)
+    engine, accounts, alerts = FakeEngine(), FakeAccounts(), FakeAlerts()
+    routes.state.service = a_service(engine, accounts, alerts)
     app = Guard(routes, authenticate=accounts.authenticate, audit=accounts.audit)
     transport = InMemory(app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://manager.example.com/api/v1"
     ) as http:
-        yield Desk(engine, accounts, http, transport, routes)
+        yield Desk(engine, accounts, alerts, http, transport, routes)

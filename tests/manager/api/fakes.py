@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterable, Callable, Collection, Generator, Sequence
+from collections import Counter
+from collections.abc import AsyncIterable, Callable, Collection, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -11,10 +12,13 @@ from typing import Any, Literal
 
 from emf_agent.wire import ActionDescription
 from emf_manager import views as v
+from emf_manager.alerts.values import Acknowledgement, Alert, Key
 from emf_manager.api import models as m
 from emf_manager.api.guard import AuditNote
+from emf_manager.api.service import Service
 from emf_manager.authorization import Mandate, Principal, Role
 from emf_manager.bus import Bus
+from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.store.interface import StoreFullError
 from emf_manager.value_watch import Follower, ValueWatch
 
@@ -311,6 +315,69 @@ class FakeAccounts:
 
     async def revoke_enrolment_token(self, principal: Principal, token_id: str) -> bool:
         return self.enrolments.pop(token_id, None) is not None
+
+
+class FakeAlerts:
+    """Alerts in a dictionary; only tests raise and clear them."""
+
+    def __init__(self) -> None:
+        self.kept: dict[int, Alert] = {}
+
+    def counts(self) -> Mapping[str, int]:
+        return Counter(a.key.node for a in self.kept.values() if a.state == "open" and a.key.node)
+
+    async def listed(
+        self, which: AlertFilter, *, before: int | None, limit: int
+    ) -> tuple[Alert, ...]:
+        states = {"current": {"open", "acknowledged"}}.get(which.state or "", {which.state})
+        found = [
+            alert
+            for number, alert in sorted(self.kept.items(), reverse=True)
+            if (before is None or number < before)
+            and (which.state is None or alert.state in states)
+            and (which.nodes is None or alert.key.node in which.nodes)
+            and which.kind in (None, alert.key.kind)
+            and which.severity in (None, alert.severity)
+        ]
+        return tuple(found[:limit])
+
+    async def find(self, alert: int) -> Alert:
+        if alert not in self.kept:
+            raise v.NotFoundError("alert", str(alert))
+        return self.kept[alert]
+
+    async def acknowledge(self, alert: int, *, by: str, note: str) -> Alert:
+        found = await self.find(alert)
+        if found.state == "open":
+            done = Acknowledgement(by, NOW, note)
+            self.kept[alert] = found = replace(found, acknowledged=done)
+        return found
+
+    # What the test does
+
+    def put(self, kind: str = "node.silent", node: str | None = NODES[0], **more: Any) -> Alert:
+        """Raise an alert."""
+        number = len(self.kept) + 1
+        key = Key(kind, node, more.pop("subject", None))
+        values: dict[str, Any] = {"severity": "critical", "text": "go and see", "raised": NOW}
+        self.kept[number] = Alert(number, key, **{**values, **more})
+        return self.kept[number]
+
+
+def a_service(
+    engine: FakeEngine | None = None,
+    accounts: FakeAccounts | None = None,
+    alerts: FakeAlerts | None = None,
+    *,
+    now: Callable[[], float] = lambda: NOW,
+) -> Service:
+    """Return the manager as the routes see it, of fakes; each that is not given is a fresh one."""
+    return Service(
+        engine=engine or FakeEngine(),
+        accounts=accounts or FakeAccounts(),
+        alerts=alerts or FakeAlerts(),
+        now=now,
+    )
 
 
 def node_view(fqdn: str) -> v.NodeView:

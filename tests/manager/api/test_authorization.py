@@ -10,7 +10,6 @@ import pytest
 
 from emf_manager.api.application import build_routes, describe
 from emf_manager.api.guard import Guard
-from emf_manager.api.service import Service
 from emf_manager.authorization import (
     API_PREFIX,
     ROLES,
@@ -22,7 +21,7 @@ from emf_manager.authorization import (
 )
 from emf_manager.logins.rules import COOKIE, csrf_token
 from tests.manager.api.conftest import Desk
-from tests.manager.api.fakes import FakeAccounts, FakeEngine
+from tests.manager.api.fakes import a_service
 
 BODIES: dict[str, Any] = {
     "/jobs": {"nodes": "oss01", "action": "start_unit", "args": {"unit": "lnet.service"}},
@@ -57,7 +56,7 @@ def served(routes: Iterable[Any], prefix: str = "") -> Iterator[tuple[str, str]]
 
 
 def an_app() -> Any:
-    return build_routes(Service(FakeEngine(), FakeAccounts()))
+    return build_routes(a_service())
 
 
 def test_the_router_serves_exactly_the_table() -> None:
@@ -100,7 +99,12 @@ async def ask(
     desk: Desk, route: Route, credential: str, sent: dict[str, str] | None = None
 ) -> tuple[int, httpx.Headers]:
     path = route.path.format(
-        fqdn="oss01.example.com", daemon="host", name="nobody", job_id="job-0009", token_id="t9"
+        fqdn="oss01.example.com",
+        daemon="host",
+        name="nobody",
+        job_id="job-0009",
+        token_id="t9",
+        alert_id=9,
     )
     headers = sent or {
         "none": {},

@@ -14,9 +14,8 @@ from hypothesis import strategies as st
 
 from emf_manager.api.application import build_routes
 from emf_manager.api.guard import Guard
-from emf_manager.api.service import Service
 from emf_manager.authorization import ROUTES
-from tests.manager.api.fakes import FakeAccounts, FakeEngine
+from tests.manager.api.fakes import FakeAccounts, a_service
 from tests.manager.api.in_memory import InMemory
 
 WRITES = sorted(route.path for route in ROUTES if route.method == "POST")
@@ -45,13 +44,13 @@ segments = st.text(min_size=1, max_size=30).filter(lambda text: text not in {"."
 
 @functools.cache
 def routes() -> FastAPI:
-    return build_routes(Service(FakeEngine(), FakeAccounts()))
+    return build_routes(a_service())
 
 
 def tried(method: str, path: str, **more: Any) -> httpx.Response:
     async def ask() -> httpx.Response:
         accounts = FakeAccounts()
-        routes().state.service = Service(FakeEngine(), accounts)
+        routes().state.service = a_service(accounts=accounts)
         app = Guard(routes(), authenticate=accounts.authenticate, audit=accounts.audit)
         headers = {"Authorization": "Bearer admin-token", "Content-Type": "application/json"}
         async with httpx.AsyncClient(
@@ -77,7 +76,7 @@ def meant(answer: httpx.Response) -> bool:
 @settings(max_examples=50, deadline=None)
 @given(path=st.sampled_from(WRITES), body=bodies)
 def test_any_json_is_taken_or_refused(path: str, body: Any) -> None:
-    whole = path.format(job_id="job-1", fqdn="oss01")
+    whole = path.format(job_id="job-1", fqdn="oss01", alert_id=1)
     answer = tried("POST", whole, content=json.dumps(body).encode())
 
     assert meant(answer), (path, body, answer.status_code, answer.text)
@@ -91,7 +90,7 @@ def test_any_query_and_name_is_taken_or_refused(
     from urllib.parse import quote
 
     name = quote(segment, safe="")
-    whole = path.format(fqdn=name, daemon=name, name=name, job_id=name)
+    whole = path.format(fqdn=name, daemon=name, name=name, job_id=name, alert_id=name)
 
     answer = tried("GET", whole, params=query)
 

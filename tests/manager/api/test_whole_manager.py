@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 import pytest
 
+from emf_manager.alert_book import open_alerts
 from emf_manager.api import models as m
 from emf_manager.api.account_book import AccountBook
 from emf_manager.api.application import build_api
@@ -101,9 +102,12 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         about = await agent.open("agent")
         await agent.say("agent", about, REPORT)
         session = await agent.open("action_runner")
-        api = InMemory(build_api(Service(bench.engine, book, bench.clock.wall)))
-        async with Door(Connection("https://manager", token.secret, None), api) as door:
-            yield Desk(bench, agent, session, door)
+        async with open_alerts(
+            bench.store.alerts, bench.store, bench.engine, clock=bench.clock
+        ) as alerts:
+            api = InMemory(build_api(Service(bench.engine, book, alerts, bench.clock.wall)))
+            async with Door(Connection("https://manager", token.secret, None), api) as door:
+                yield Desk(bench, agent, session, door)
 
 
 async def test_a_node_is_seen_with_its_sessions_plugins_and_catalogue(desk: Desk) -> None:

@@ -14,10 +14,9 @@ from click.testing import CliRunner, Result
 
 from emf_agent.testing import VirtualTimeLoop
 from emf_manager.api.application import build_api
-from emf_manager.api.service import Service
 from emf_manager.client.cli import emf
 from emf_manager.client.program import Setup
-from tests.manager.api.fakes import NOW, FakeAccounts, FakeEngine
+from tests.manager.api.fakes import FakeAccounts, FakeAlerts, FakeEngine, a_service
 from tests.manager.api.in_memory import InMemory
 
 
@@ -27,7 +26,8 @@ class Desk:
     def __init__(self, home: Path) -> None:
         self.engine = FakeEngine()
         self.accounts = FakeAccounts()
-        self.app = build_api(Service(self.engine, self.accounts, lambda: NOW))
+        self.alerts = FakeAlerts()
+        self.app = build_api(a_service(self.engine, self.accounts, self.alerts))
         self.environ = {
             "HOME": str(home),
             "EMF_MANAGER_URL": "https://manager.example.com:7443",

@@ -17,8 +17,16 @@ def test_nodes_are_listed_as_a_table(desk: Desk) -> None:
 
     lines = desk.emf("node", "list").stdout.splitlines()
 
-    assert lines[0].split() == ["NODE", "STATE", "CONTACT", "PROTOCOL", "VERSION", "SESSIONS"]
-    assert lines[1].split() == [FIRST, "connected", "3s", "2", "0.1.0", "2", "active"]
+    assert lines[0].split() == [
+        "NODE",
+        "STATE",
+        "CONTACT",
+        "ALERTS",
+        "PROTOCOL",
+        "VERSION",
+        "SESSIONS",
+    ]
+    assert lines[1].split() == [FIRST, "connected", "3s", "-", "2", "0.1.0", "2", "active"]
     assert [line.split()[1] for line in lines[1:]] == ["connected"] * 3 + ["silent"]
 
 

@@ -17,8 +17,7 @@ import pytest
 import uvicorn
 
 from emf_manager.api.application import build_api
-from emf_manager.api.service import Service
-from tests.manager.api.fakes import NOW, FakeAccounts, FakeEngine
+from tests.manager.api.fakes import FakeEngine, a_service
 
 pty = pytest.importorskip("pty")
 
@@ -29,7 +28,7 @@ WITHIN_S = 60.0
 @contextmanager
 def served(engine: FakeEngine) -> Iterator[str]:
     """Serve a manager on loopback, in a thread."""
-    app = build_api(Service(engine, FakeAccounts(), lambda: NOW))
+    app = build_api(a_service(engine))
     config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off", ws="none")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)

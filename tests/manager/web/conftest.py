@@ -13,14 +13,13 @@ from fastapi import FastAPI
 
 from emf_manager.api.application import build_routes
 from emf_manager.api.guard import Guard
-from emf_manager.api.service import Service
 from emf_manager.authorization import ROLES
 from emf_manager.logins.book import LoginBook
 from emf_manager.logins.rules import COOKIE
 from emf_manager.records import ApiToken, NewAudit, User, hash_secret
 from emf_manager.store.sql import SqlStore, open_store
 from emf_manager.web.application import build_web
-from tests.manager.api.fakes import NOW, FakeAccounts, FakeEngine
+from tests.manager.api.fakes import NOW, FakeAccounts, FakeEngine, a_service
 from tests.manager.api.in_memory import InMemory
 
 HOST = "manager.example.com"
@@ -89,7 +88,7 @@ class Site:
 @pytest.fixture(scope="session")
 def api_routes() -> FastAPI:
     """The bare routes, made once: each test puts its own manager behind them."""
-    return build_routes(Service(FakeEngine(), FakeAccounts()))
+    return build_routes(a_service())
 
 
 @pytest.fixture
@@ -106,7 +105,7 @@ async def site(api_routes: FastAPI) -> AsyncIterator[Site]:
             token = ApiToken(f"id-of-{role}", hash_secret(f"{role}-token"), role, NOW)
             await store.add_token(token, audit=NOTE)
         book = LoginBook(store, accounts, now=lambda: times.wall, monotonic=lambda: times.monotonic)
-        service = Service(engine, accounts, lambda: times.wall)
+        service = a_service(engine, accounts, now=lambda: times.wall)
         api_routes.state.service = service
         api = Guard(
             api_routes,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import AsyncGenerator, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Protocol, TypeVar
@@ -337,9 +337,11 @@ class Engine:
         """Return the number of the newest event; 0 before the first."""
         return self.seats.last_event
 
-    def subscribe(self, *, after: int) -> AbstractContextManager[Subscription[EventView]]:
+    def subscribe(
+        self, *, after: int, wanted: Callable[[EventView], bool] = lambda _: True
+    ) -> AbstractContextManager[Subscription[EventView]]:
         """Hand out events from now on; read ``events`` up to the first one's number after this."""
-        return self._bus.subscribe(after=after)
+        return self._bus.subscribe(after=after, wanted=wanted)
 
     # Inside
 

@@ -28,7 +28,7 @@ from emf_manager.api.service import Caller, Manager, Service
 from emf_manager.api.targets import by_name, select
 from emf_manager.views import DataView, NotFoundError
 
-__all__ = ["PageQuery", "missing", "router", "tagged", "targeted"]
+__all__ = ["PageQuery", "chosen", "missing", "router", "tagged", "targeted"]
 
 router = APIRouter()
 
@@ -75,7 +75,10 @@ async def list_nodes(
         if (wanted is None or node.fqdn in wanted) and query.state in (None, node.state)
     ]
     cut, following = page(found, lambda n: (n.fqdn,), cursor=query.cursor, limit=query.limit)
-    items = tuple(translate.node(node, manager.now()) for node in cut)
+    alerts = manager.alerts.counts()
+    items = tuple(
+        translate.node(node, manager.now(), alerts=alerts.get(node.fqdn, 0)) for node in cut
+    )
     return tagged(request, Page[m.Node](items=items, next=following), stable(items), following)
 
 
@@ -88,7 +91,8 @@ async def show_node(manager: Manager, fqdn: str, request: Request) -> Any:
         report = (await manager.engine.latest(name, "agent")).value
     except NotFoundError:
         report = None
-    node = translate.node_detail(view, report, manager.now())
+    alerts = manager.alerts.counts().get(name, 0)
+    node = translate.node_detail(view, report, manager.now(), alerts=alerts)
     return tagged(request, node, stable([node]))
 
 

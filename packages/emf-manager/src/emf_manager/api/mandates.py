@@ -48,7 +48,7 @@ async def allow(
         refuse(caller, f"order {action} with these arguments", denied)
 
 
-def allow_nodes(caller: Principal, nodes: Sequence[str]) -> None:
+def allow_nodes(caller: Principal, nodes: Sequence[str], what: str = "ping") -> None:
     """Let a caller touch nodes that a mandate of theirs is about, whatever the action.
 
     Raises:
@@ -58,7 +58,7 @@ def allow_nodes(caller: Principal, nodes: Sequence[str]) -> None:
     if caller.mandates:
         mine = frozenset().union(*(nodes_of(one, nodes) for one in caller.mandates))
         if denied := [node for node in nodes if node not in mine]:
-            refuse(caller, "ping", denied)
+            refuse(caller, what, denied)
 
 
 def check_mandates(role: Role, mandates: Collection[m.Mandate]) -> None:

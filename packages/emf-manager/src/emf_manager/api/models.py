@@ -93,6 +93,7 @@ class Node(Answer):
         default_factory=dict, examples=[{"agent": "active", "network": "active"}]
     )
     waiting: bool = Field(default=False, description="Enrolled, and not approved yet.")
+    alerts: int = Field(default=0, description="Open alerts that nobody has acknowledged.")
 
 
 class Plugin(Answer):

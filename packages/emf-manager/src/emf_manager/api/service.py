@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterable, Callable, Collection, Sequence
+from collections.abc import AsyncIterable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Annotated, Protocol
@@ -11,12 +11,14 @@ from typing import Annotated, Protocol
 from fastapi import Depends, Request
 
 from emf_manager import views as v
+from emf_manager.alerts.values import Alert
 from emf_manager.api import models as m
 from emf_manager.api.guard import AuditNote, principal_of
 from emf_manager.authorization import Principal
+from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.value_watch import Follower
 
-__all__ = ["Accounts", "Caller", "Engine", "Manager", "Service"]
+__all__ = ["Accounts", "Alerts", "Caller", "Engine", "Manager", "Service"]
 
 
 class Engine(Protocol):
@@ -163,12 +165,35 @@ class Accounts(Protocol):
         ...
 
 
+class Alerts(Protocol):
+    """What somebody has to look at; ``emf_manager.alert_book`` is the real one."""
+
+    def counts(self) -> Mapping[str, int]:
+        """Return how many open alerts each node has that nobody has acknowledged."""
+        ...
+
+    async def listed(
+        self, which: AlertFilter, *, before: int | None, limit: int
+    ) -> tuple[Alert, ...]:
+        """Return alerts, the newest first, those with a number below ``before``."""
+        ...
+
+    async def find(self, alert: int) -> Alert:
+        """Return one alert; NotFoundError."""
+        ...
+
+    async def acknowledge(self, alert: int, *, by: str, note: str) -> Alert:
+        """Note that somebody looks after an alert, the first time; NotFoundError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Service:
     """The manager as the routes see it."""
 
     engine: Engine
     accounts: Accounts
+    alerts: Alerts
     now: Callable[[], float] = time.time
     """Wall clock, seconds since the epoch."""
 

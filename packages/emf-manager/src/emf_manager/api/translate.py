@@ -28,19 +28,19 @@ def certain(wall: float) -> datetime:
     return datetime.fromtimestamp(wall, timezone.utc)
 
 
-def node(view: v.NodeView, now: float) -> m.Node:
+def node(view: v.NodeView, now: float, *, alerts: int) -> m.Node:
     """Return a node for a list."""
-    return m.Node(**node_members(view, now))
+    return m.Node(**node_members(view, now), alerts=alerts)
 
 
-def node_detail(view: v.NodeView, report: JsonValue, now: float) -> m.NodeDetail:
+def node_detail(view: v.NodeView, report: JsonValue, now: float, *, alerts: int) -> m.NodeDetail:
     """Return a node with the plugins of its agent's report, where there is one to read."""
     found = report.get("plugins") if isinstance(report, dict) else None
     try:
         plugins = PLUGINS.validate_python(found or ())
     except ValidationError:
         plugins = ()
-    return m.NodeDetail(**node_members(view, now), plugins=plugins)
+    return m.NodeDetail(**node_members(view, now), alerts=alerts, plugins=plugins)
 
 
 def node_members(view: v.NodeView, now: float) -> dict[str, Any]:

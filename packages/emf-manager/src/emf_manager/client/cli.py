@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from emf_manager.client.alerts import alert
 from emf_manager.client.audit import audit
 from emf_manager.client.catalogue import action
 from emf_manager.client.config import config
@@ -53,7 +54,7 @@ def emf(
         ctx.color = False
 
 
-for command in (action, audit, config, data, event, job, node, ping, run, session, whoami):
+for command in (action, alert, audit, config, data, event, job, node, ping, run, session, whoami):
     emf.add_command(command)
 
 

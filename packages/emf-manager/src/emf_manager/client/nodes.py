@@ -40,12 +40,13 @@ async def list_nodes(
         say_json(found)
         return
     table(
-        ["node", "state", "contact", "protocol", "version", "sessions"],
+        ["node", "state", "contact", "alerts", "protocol", "version", "sessions"],
         (
             [
                 each["fqdn"],
                 each["state"],
                 age(each["age_s"]),
+                each["alerts"] or None,
                 each["protocol"],
                 each["agent_version"],
                 session_summary(each["sessions"]),

@@ -11,6 +11,7 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from emf_manager.alert_book import AlertBook
 from emf_manager.api.account_book import AccountBook
 from emf_manager.api.application import build_api
 from emf_manager.api.service import Service
@@ -37,13 +38,18 @@ logger = logging.getLogger(__name__)
 
 
 def create_app(
-    engine: Engine, store: Store, authority: Authority, membership: Membership, shelf: Shelf
+    engine: Engine,
+    store: Store,
+    alerts: AlertBook,
+    authority: Authority,
+    membership: Membership,
+    shelf: Shelf,
 ) -> ASGIApp:
     """Return the application of a manager whose parts are open."""
     registrar = Registrar(store, authority, membership)
     accounts = AccountBook(store, authority.fingerprint)
     logins = LoginBook(store, accounts)
-    service = Service(engine, accounts)
+    service = Service(engine, accounts, alerts)
     api = build_api(service, visit=logins.visit)
     web = build_web(service, api, logins)
     peers = Peers(membership)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import shutil
 import socket
 import time
 from collections.abc import Callable, Generator
@@ -16,6 +17,8 @@ import anyio
 import uvicorn
 
 from emf_agent.errors import ConfigurationError
+from emf_manager.alert_book import open_alerts
+from emf_manager.alerts.conditions import Room
 from emf_manager.engine import Engine, open_engine
 from emf_manager.identity.authority import open_authority
 from emf_manager.identity.membership import Membership
@@ -70,11 +73,17 @@ async def serve(
         certificate = renew(now=time.time())
         context = ServerContext(authority_pem=authority.pem)
         context.load_cert_chain(certificate.path)
-        async with open_store(settings.store_url) as store, open_engine(store) as engine:
+        async with (
+            open_store(settings.store_url) as store,
+            open_engine(store) as engine,
+            open_alerts(
+                store.alerts, store, engine, room=functools.partial(room_at, settings.data_dir)
+            ) as alerts,
+        ):
             membership = Membership(store, EngineFleet(engine))
             await membership.start()
             shelf = Shelf(settings.mailbox_dir)
-            app = create_app(engine, store, authority, membership, shelf)
+            app = create_app(engine, store, alerts, authority, membership, shelf)
             server = Server(configuration(app, context))
             url = url_of(settings.listen, sock.getsockname()[1])
             ready = Ready(url, sock.getsockname()[1], authority.fingerprint)
@@ -122,6 +131,16 @@ def configuration(app: Any, context: ServerContext) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
+
+
+def room_at(directory: Path) -> Room | None:
+    """Return how full the disk under a directory is; None where it does not tell."""
+    try:
+        usage = shutil.disk_usage(directory)
+    except OSError as error:
+        logger.warning("cannot tell how full %s is: %s", directory, error.strerror)
+        return None
+    return Room(str(directory), usage.total, usage.free)
 
 
 async def end_when_told(stop: anyio.Event, server: uvicorn.Server, engine: Engine) -> None:

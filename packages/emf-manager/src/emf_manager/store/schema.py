@@ -26,8 +26,10 @@ from sqlalchemy.types import TypeDecorator
 from emf_manager.records import UNSTORABLE
 
 __all__ = [
+    "COUNTERS",
     "HEAD",
     "METADATA",
+    "alerts",
     "api_tokens",
     "audit",
     "certificates",
@@ -47,7 +49,7 @@ __all__ = [
     "values",
 ]
 
-HEAD = "0003"
+HEAD = "0004"
 """The newest migration; what a fresh database is stamped with."""
 
 LARGEST = 2**63 - 1
@@ -104,7 +106,11 @@ counters = Table(
     Column("name", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
 )
-"""``epoch``, and the last numbers given to ``events`` and ``audit``: no sequence has gaps."""
+"""``epoch``; the last numbers given to ``events``, ``audit`` and ``alerts``, without gaps; and
+``alerts_seen``, the last event that was looked at for alerts."""
+
+COUNTERS = ("epoch", "events", "audit", "alerts", "alerts_seen")
+"""Those a new database begins with."""
 
 nodes = Table(
     "nodes",
@@ -303,6 +309,23 @@ certificates = Table(
     Column("reason", Words),
     Index(None, "fqdn"),
     Index(None, "revoked"),
+)
+
+alerts = Table(
+    "alerts",
+    METADATA,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", Text, nullable=False),
+    Column("node", Words),
+    Column("subject", Words),
+    Column("severity", Text, nullable=False),
+    Column("text", Words, nullable=False),
+    Column("raised", Double, nullable=False),
+    Column("cleared", Double),
+    Column("acknowledged", Double),
+    Column("acknowledged_by", Words),
+    Column("note", Words),
+    Index(None, "cleared"),
 )
 
 passwords = Table(

@@ -31,6 +31,7 @@ from emf_manager.records import (
 )
 from emf_manager.store import identity_rows, job_rows
 from emf_manager.store import schema as t
+from emf_manager.store.alert_rows import AlertRows, AlertStore
 from emf_manager.store.changes import record
 from emf_manager.store.connections import Connections, connect, explain_failure
 from emf_manager.store.interface import (
@@ -97,6 +98,7 @@ class SqlStore:
         self._connections = connections
         self._writer = writer
         self._readers = anyio.CapacityLimiter(4)
+        self.alerts: AlertStore = AlertRows(self._read, writer.write)
         self.logins: LoginStore = SqlLogins(self._read, writer.write)
 
     # The engine
@@ -434,6 +436,7 @@ def _prune(connection: Connection, before: float) -> int:
         (t.targets, t.targets.c.job_id.in_(old_jobs)),
         (t.jobs, finished),
         (t.orphans, t.orphans.c.outcome_at < before),
+        (t.alerts, t.alerts.c.cleared < before),
         (t.certificates, t.certificates.c.not_after < before),
         (t.grants, (t.grants.c.expires < before) & t.grants.c.id.not_in(still_named)),
     )

@@ -71,6 +71,7 @@ def _make(connection: Connection, context: MigrationContext, script: ScriptDirec
             "emf-manager's; name another one"
         )
     t.METADATA.create_all(connection)
-    for name, value in (("epoch", 1), ("events", 0), ("audit", 0)):
+    for name in t.COUNTERS:
+        value = 1 if name == "epoch" else 0
         insert_new(connection, t.counters, {"name": name, "value": value})
     context.stamp(script, t.HEAD)

@@ -12,8 +12,12 @@ __all__ = ["PAGES"]
 
 async def show(visit: Visit) -> Response:
     """Show every node."""
-    now = visit.service.now()
-    nodes = [translate.node(node, now) for node in await visit.service.engine.nodes()]
+    service = visit.service
+    now, alerts = service.now(), service.alerts.counts()
+    nodes = [
+        translate.node(node, now, alerts=alerts.get(node.fqdn, 0))
+        for node in await service.engine.nodes()
+    ]
     return visit.page("fleet.html", nodes=nodes)
 
 

@@ -1,0 +1,1 @@
+"""Alerts: what somebody has to look at, as rules without a clock, a socket or a task."""
