@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from emf_manager.api.application import build_routes
 from emf_manager.api.guard import Guard
-from tests.manager.api.fakes import FakeAccounts, FakeAlerts, FakeEngine, a_service
+from tests.manager.api.fakes import FakeAccounts, FakeAlerts, FakeEngine, FakeHistory, a_service
 from tests.manager.api.in_memory import InMemory
 
 
@@ -22,6 +22,7 @@ class Desk:
     engine: FakeEngine
     accounts: FakeAccounts
     alerts: FakeAlerts
+    history: FakeHistory
     http: httpx.AsyncClient
     transport: InMemory
     routes: FastAPI
@@ -42,10 +43,11 @@ def routes() -> FastAPI:
 @pytest.fixture
 async def desk(routes: FastAPI) -> AsyncIterator[Desk]:
     engine, accounts, alerts = FakeEngine(), FakeAccounts(), FakeAlerts()
-    routes.state.service = a_service(engine, accounts, alerts)
+    history = FakeHistory()
+    routes.state.service = a_service(engine, accounts, alerts, history)
     app = Guard(routes, authenticate=accounts.authenticate, audit=accounts.audit)
     transport = InMemory(app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://manager.example.com/api/v1"
     ) as http:
-        yield Desk(engine, accounts, alerts, http, transport, routes)
+        yield Desk(engine, accounts, alerts, history, http, transport, routes)

@@ -18,6 +18,8 @@ from emf_manager.api.guard import AuditNote
 from emf_manager.api.service import Service
 from emf_manager.authorization import Mandate, Principal, Role
 from emf_manager.bus import Bus
+from emf_manager.history.book import HistoryView, SeriesView
+from emf_manager.history.downsampling import Bucket
 from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.store.interface import StoreFullError
 from emf_manager.value_watch import Follower, ValueWatch
@@ -364,10 +366,37 @@ class FakeAlerts:
         return self.kept[number]
 
 
+class FakeHistory:
+    """Series of each node's daemon ``host``; their points are as many as were asked for."""
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], tuple[SeriesView, ...]] = {}
+        self.asked: list[tuple[str, str, list[str], float, float, int]] = []
+
+    async def series(self, node: str, daemon: str) -> tuple[SeriesView, ...]:
+        return self.kept.get((node, daemon), ())
+
+    async def read(
+        self,
+        node: str,
+        daemon: str,
+        wanted: Sequence[SeriesView],
+        *,
+        start: float,
+        end: float,
+        points: int,
+    ) -> HistoryView:
+        self.asked.append((node, daemon, [one.name for one in wanted], start, end, points))
+        buckets = (Bucket(1.0, 2.0, 1.0, 3.0, 2.0), None)
+        step = (end - start) / 2
+        return HistoryView(start, step, tuple(replace(one, buckets=buckets) for one in wanted))
+
+
 def a_service(
     engine: FakeEngine | None = None,
     accounts: FakeAccounts | None = None,
     alerts: FakeAlerts | None = None,
+    history: FakeHistory | None = None,
     *,
     now: Callable[[], float] = lambda: NOW,
 ) -> Service:
@@ -376,6 +405,7 @@ def a_service(
         engine=engine or FakeEngine(),
         accounts=accounts or FakeAccounts(),
         alerts=alerts or FakeAlerts(),
+        history=history or FakeHistory(),
         now=now,
     )
 

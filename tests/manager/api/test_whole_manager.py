@@ -21,6 +21,7 @@ from emf_manager.client.connection import Connection
 from emf_manager.client.door import Door
 from emf_manager.client.follow import follow_job
 from emf_manager.client.job_view import JobView
+from emf_manager.history.book import HistoryBook
 from tests.manager.api.in_memory import InMemory
 from tests.manager.engine_bench import FQDN, WITHIN_S, Agent, Bench, manager
 
@@ -105,7 +106,9 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         async with open_alerts(
             bench.store.alerts, bench.store, bench.engine, clock=bench.clock
         ) as alerts:
-            api = InMemory(build_api(Service(bench.engine, book, alerts, bench.clock.wall)))
+            history = HistoryBook(bench.store.history, bench.clock, life_of=lambda fqdn: None)
+            service = Service(bench.engine, book, alerts, history, bench.clock.wall)
+            api = InMemory(build_api(service))
             async with Door(Connection("https://manager", token.secret, None), api) as door:
                 yield Desk(bench, agent, session, door)
 

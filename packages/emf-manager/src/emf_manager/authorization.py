@@ -95,6 +95,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/data", "read"),
     Route("GET", "/data/{fqdn}/{daemon}", "read"),
     Route("GET", "/data/{fqdn}/{daemon}/stream", "read"),
+    Route("GET", "/history/{fqdn}/{daemon}", "read"),
     Route("GET", "/actions", "read"),
     Route("GET", "/actions/{name}", "read"),
     Route("GET", "/jobs", "read"),

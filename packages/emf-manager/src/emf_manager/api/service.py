@@ -15,6 +15,7 @@ from emf_manager.alerts.values import Alert
 from emf_manager.api import models as m
 from emf_manager.api.guard import AuditNote, principal_of
 from emf_manager.authorization import Principal
+from emf_manager.history.book import HistoryView, SeriesView
 from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.value_watch import Follower
 
@@ -187,6 +188,27 @@ class Alerts(Protocol):
         ...
 
 
+class History(Protocol):
+    """What daemons said over time."""
+
+    async def series(self, node: str, daemon: str) -> tuple[SeriesView, ...]:
+        """Return what series there are, by name."""
+        ...
+
+    async def read(
+        self,
+        node: str,
+        daemon: str,
+        wanted: Sequence[SeriesView],
+        *,
+        start: float,
+        end: float,
+        points: int,
+    ) -> HistoryView:
+        """Return series between two times in about so many points."""
+        ...
+
+
 @dataclass(frozen=True)
 class Service:
     """The manager as the routes see it."""
@@ -194,6 +216,7 @@ class Service:
     engine: Engine
     accounts: Accounts
     alerts: Alerts
+    history: History
     now: Callable[[], float] = time.time
     """Wall clock, seconds since the epoch."""
 

@@ -19,6 +19,7 @@ from emf_manager.authorization import API_PREFIX
 from emf_manager.callers import Caller
 from emf_manager.engine import Engine
 from emf_manager.gateway import gateway_routes
+from emf_manager.history.book import HistoryBook
 from emf_manager.identity.authority import Authority
 from emf_manager.identity.membership import Membership
 from emf_manager.identity.peer import Peer, peer_of
@@ -41,6 +42,7 @@ def create_app(
     engine: Engine,
     store: Store,
     alerts: AlertBook,
+    history: HistoryBook,
     authority: Authority,
     membership: Membership,
     shelf: Shelf,
@@ -49,7 +51,7 @@ def create_app(
     registrar = Registrar(store, authority, membership)
     accounts = AccountBook(store, authority.fingerprint)
     logins = LoginBook(store, accounts)
-    service = Service(engine, accounts, alerts)
+    service = Service(engine, accounts, alerts, history)
     api = build_api(service, visit=logins.visit)
     web = build_web(service, api, logins)
     peers = Peers(membership)

@@ -20,6 +20,7 @@ from emf_agent.errors import ConfigurationError
 from emf_manager.alert_book import open_alerts
 from emf_manager.alerts.conditions import Room
 from emf_manager.engine import Engine, open_engine
+from emf_manager.history.book import open_history
 from emf_manager.identity.authority import open_authority
 from emf_manager.identity.membership import Membership
 from emf_manager.mailboxes.shelf import Shelf
@@ -79,11 +80,12 @@ async def serve(
             open_alerts(
                 store.alerts, store, engine, room=functools.partial(room_at, settings.data_dir)
             ) as alerts,
+            open_history(store.history, engine.seats) as history,
         ):
             membership = Membership(store, EngineFleet(engine))
             await membership.start()
             shelf = Shelf(settings.mailbox_dir)
-            app = create_app(engine, store, alerts, authority, membership, shelf)
+            app = create_app(engine, store, alerts, history, authority, membership, shelf)
             server = Server(configuration(app, context))
             url = url_of(settings.listen, sock.getsockname()[1])
             ready = Ready(url, sock.getsockname()[1], authority.fingerprint)

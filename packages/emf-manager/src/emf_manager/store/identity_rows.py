@@ -120,6 +120,7 @@ def _revoke(
 def _forget(connection: Connection, fqdn: str, at: float, reason: str, told: NewEvent) -> Committed:
     """Leave nothing of a name's earlier life to be seen under it (requirement R13)."""
     connection.execute(delete(t.values).where(t.values.c.node == fqdn))
+    connection.execute(delete(t.history).where(t.history.c.node == fqdn))
     connection.execute(delete(t.envelopes).where(t.envelopes.c.node == fqdn))
     connection.execute(
         update(t.sessions)

@@ -33,6 +33,7 @@ from emf_manager.records import (
     TargetState,
     User,
 )
+from emf_manager.store.history import HistoryStore
 from emf_manager.store.logins import LoginStore
 
 __all__ = [
@@ -205,6 +206,11 @@ class Store(Protocol):
     @property
     def logins(self) -> LoginStore:
         """People who sign in with a browser."""
+        ...
+
+    @property
+    def history(self) -> HistoryStore:
+        """What the daemons said over time."""
         ...
 
     # The engine

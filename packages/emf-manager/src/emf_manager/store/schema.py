@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -37,6 +38,7 @@ __all__ = [
     "envelopes",
     "events",
     "grants",
+    "history",
     "jobs",
     "login_codes",
     "logins",
@@ -49,7 +51,7 @@ __all__ = [
     "values",
 ]
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; what a fresh database is stamped with."""
 
 LARGEST = 2**63 - 1
@@ -172,6 +174,18 @@ values = Table(
     Column("body", Json),
     Column("received", Double, nullable=False),
     Column("gap", Boolean, nullable=False),
+)
+
+history = Table(
+    "history",
+    METADATA,
+    Column("node", ForeignKey("nodes.fqdn"), primary_key=True),
+    Column("daemon", Words, primary_key=True),
+    Column("step", Integer, primary_key=True, autoincrement=False),
+    Column("start", Double, primary_key=True),
+    Column("until", Double, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Index(None, "step", "until"),
 )
 
 jobs = Table(

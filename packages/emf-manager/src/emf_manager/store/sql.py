@@ -34,6 +34,8 @@ from emf_manager.store import schema as t
 from emf_manager.store.alert_rows import AlertRows, AlertStore
 from emf_manager.store.changes import record
 from emf_manager.store.connections import Connections, connect, explain_failure
+from emf_manager.store.history import HistoryStore
+from emf_manager.store.history_rows import SqlHistory
 from emf_manager.store.interface import (
     Changes,
     Committed,
@@ -100,6 +102,7 @@ class SqlStore:
         self._readers = anyio.CapacityLimiter(4)
         self.alerts: AlertStore = AlertRows(self._read, writer.write)
         self.logins: LoginStore = SqlLogins(self._read, writer.write)
+        self.history: HistoryStore = SqlHistory(self._read, writer.write)
 
     # The engine
 

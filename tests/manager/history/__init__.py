@@ -1,0 +1,1 @@
+"""What the daemons said over time."""

@@ -1,0 +1,111 @@
+"""Blocks of the history in the store: kept, read by span, pruned, and gone with their node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncGenerator, Generator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from emf_manager.records import Certificate, EnrolmentGrant, NewAudit, Node
+from emf_manager.store.connections import sqlite_url
+from emf_manager.store.history import HistoryRow
+from emf_manager.store.interface import Changes, Store
+from emf_manager.store.sql import open_store
+from tests.manager.store_databases import DATABASES, empty_postgresql, postgresql_server
+
+pytestmark = pytest.mark.anyio
+
+NODE = "oss1.example.com"
+NOTE = NewAudit(1.0, "test", "test")
+ROW = HistoryRow(NODE, "host", 60, 0.0, 1800.0, b"\x00\xff block")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"  # the store works in threads
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Generator[str, None, None]:
+    with postgresql_server() as url:
+        yield url
+
+
+@pytest.fixture(params=DATABASES)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    match request.param:
+        case "memory":
+            return "sqlite://"
+        case "file":
+            return sqlite_url(tmp_path / "manager.db")
+        case _:
+            return empty_postgresql(request.getfixturevalue("postgresql"))
+
+
+@pytest.fixture
+async def store(url: str) -> AsyncGenerator[Store, None]:
+    async with open_store(url) as store:
+        await store.record(Changes(nodes=(Node(NODE, enrolled=1.0),)))
+        yield store
+
+
+async def kept(store: Store, step: int = 60) -> tuple[HistoryRow, ...]:
+    return await store.history.read(NODE, "host", step, after=-math.inf, before=math.inf)
+
+
+async def test_blocks_are_read_by_the_span_they_reach_into(store: Store) -> None:
+    rows = [replace(ROW, start=n * 1800.0, until=(n + 1) * 1800.0) for n in range(4)]
+    await store.history.add(rows)
+    await store.history.add([replace(ROW, daemon="stats"), replace(ROW, step=0)])
+
+    found = await store.history.read(NODE, "host", 60, after=1800.0, before=5400.0)
+
+    assert found == tuple(rows[1:3])
+    assert await store.history.reach(NODE, "host", 60) == 7200.0
+    assert await store.history.reach(NODE, "host", 600) is None
+    assert set(await store.history.daemons(step=60)) == {(NODE, "host"), (NODE, "stats")}
+    assert await store.history.daemons(node="other", step=60) == ()
+
+
+async def test_a_block_of_the_same_start_replaces_the_other(store: Store) -> None:
+    await store.history.add([ROW])
+    await store.history.add([replace(ROW, body=b"new")])
+
+    assert [row.body for row in await kept(store)] == [b"new"]
+
+
+async def test_what_is_older_than_it_is_kept_goes(store: Store) -> None:
+    await store.history.add([ROW, replace(ROW, start=1800.0, until=3600.0), replace(ROW, step=0)])
+
+    assert await store.history.prune(60, before=3000.0) == 1
+    assert [row.start for row in await kept(store)] == [1800.0]
+    assert len(await kept(store, 0)) == 1
+
+
+async def test_a_removed_node_s_history_goes_and_does_not_come_back(store: Store) -> None:
+    await store.history.add([ROW])
+    await store.remove_node(NODE, at=2.0, reason="scrapped", audit=NOTE)
+    assert await kept(store) == ()
+
+    await store.history.add([ROW, replace(ROW, node="stranger")])
+    assert await kept(store) == ()
+
+
+async def test_a_node_that_enrols_again_starts_without_the_earlier_one_s_history(
+    store: Store,
+) -> None:
+    await store.history.add([ROW])
+    grant = EnrolmentGrant("g", "hash", "*", None, 1, 1, 1.0, 99.0, "test")
+    await store.add_grant(grant, audit=NOTE)
+    await store.enrol("g", Certificate("s", NODE, 1.0, 99.0, "key", "pem"), at=2.0, audit=NOTE)
+
+    assert await kept(store) == ()
+
+
+async def test_nothing_to_add_is_no_fault(store: Store) -> None:
+    await store.history.add([])
+
+    assert await kept(store) == ()
