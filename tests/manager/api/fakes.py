@@ -78,6 +78,12 @@ class FakeEngine:
     async def nodes(self) -> tuple[v.NodeView, ...]:
         return tuple(self.views[name] for name in sorted(self.views))
 
+    async def roll(self) -> tuple[v.RollEntry, ...]:
+        return tuple(
+            v.RollEntry(one.fqdn, one.role, one.state, one.waiting, one.last_contact)
+            for one in await self.nodes()
+        )
+
     async def node(self, fqdn: str) -> v.NodeView:
         if fqdn not in self.views:
             raise v.NotFoundError("node", fqdn)
@@ -421,6 +427,7 @@ def node_view(fqdn: str) -> v.NodeView:
         boot_id="boot-1",
         mode="allowlist",
         sessions={"agent": "active", "host": "active"},
+        role=fqdn[:3],
     )
 
 

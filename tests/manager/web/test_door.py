@@ -83,7 +83,7 @@ async def test_a_secret_that_somebody_else_chose_is_never_taken(site: Site) -> N
 
 async def test_a_password_signs_in_and_a_wrong_one_or_name_does_not(site: Site) -> None:
     await site.store.logins.set_password(
-        "viewer", hash_password(PASSWORD), at=site.times.wall, audit=NOTE
+        "viewer", hash_password(PASSWORD, log2_n=4), at=site.times.wall, audit=NOTE
     )
 
     wrong = await site.browser().send_form("/ui/login", user="viewer", password="wrong")

@@ -33,6 +33,7 @@ from emf_manager.views import (
     NodeView,
     NotFoundError,
     PingView,
+    RollEntry,
     SessionView,
 )
 
@@ -228,6 +229,18 @@ class Engine:
     async def nodes(self) -> tuple[NodeView, ...]:
         """Return every enrolled node, by name."""
         return tuple(self._shown(node) for node in await self._store.nodes())
+
+    async def roll(self) -> tuple[RollEntry, ...]:
+        """Return every enrolled node, by name, as a look at the whole fleet needs it."""
+        entries = []
+        for row in await self._store.roll():
+            desk = self.seats.known(row.fqdn)
+            entries.append(
+                show.roll_entry(row, None, None)
+                if desk is None
+                else show.roll_entry(row, desk.node, desk.last_contact)
+            )
+        return tuple(entries)
 
     async def node(self, fqdn: str) -> NodeView:
         """Return one node; NotFoundError where it is not enrolled."""

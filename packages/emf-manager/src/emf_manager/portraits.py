@@ -19,12 +19,14 @@ from emf_manager.records import (
     Target,
 )
 from emf_manager.store.interface import TargetTally
+from emf_manager.store.roll_rows import RollRow
 from emf_manager.views import (
     Counts,
     DataView,
     EventView,
     JobView,
     NodeView,
+    RollEntry,
     SessionView,
     TargetView,
 )
@@ -37,6 +39,7 @@ __all__ = [
     "job_created",
     "job_view",
     "node_view",
+    "roll_entry",
     "session_views",
     "target_view",
 ]
@@ -63,8 +66,16 @@ def node_view(node: Node, last_contact: float | None, sessions: Mapping[str, Ses
         boot_id=node.boot_id,
         mode=node.mode,
         waiting=node.waiting,
+        role=node.role,
         sessions={name: session_state(sessions[name]) for name in sorted(sessions)},
     )
+
+
+def roll_entry(row: RollRow, node: Node | None, last_contact: float | None) -> RollEntry:
+    """Return a node on the roll; what its desk knows may be ahead of what is written down."""
+    state = row.state if node is None else node.state
+    contact = row.last_contact if node is None else last_contact
+    return RollEntry(row.fqdn, row.role, SHOWN_AS[state], row.waiting, contact)
 
 
 def session_views(host: Host, records: Mapping[str, SessionRecord]) -> tuple[SessionView, ...]:

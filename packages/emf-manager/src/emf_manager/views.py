@@ -25,6 +25,7 @@ __all__ = [
     "NodeView",
     "NotFoundError",
     "PingView",
+    "RollEntry",
     "SessionView",
     "TargetState",
     "TargetView",
@@ -54,6 +55,19 @@ class NodeView:
     """State of each daemon's session: ``active`` or ``lost``."""
     waiting: bool = False
     """Enrolled, and not approved yet."""
+    role: str | None = None
+    """What its enrolment token says it is."""
+
+
+@dataclass(frozen=True)
+class RollEntry:
+    """One enrolled node in a look at the whole fleet."""
+
+    fqdn: str
+    role: str | None
+    state: Literal["connected", "silent", "never"]
+    waiting: bool
+    last_contact: float | None
 
 
 @dataclass(frozen=True)

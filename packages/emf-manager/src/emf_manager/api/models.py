@@ -94,6 +94,9 @@ class Node(Answer):
     )
     waiting: bool = Field(default=False, description="Enrolled, and not approved yet.")
     alerts: int = Field(default=0, description="Open alerts that nobody has acknowledged.")
+    role: str | None = Field(
+        default=None, examples=["oss"], description="What its enrolment token says it is."
+    )
 
 
 class Plugin(Answer):

@@ -29,6 +29,10 @@ class Engine(Protocol):
         """Return every enrolled node, by name."""
         ...
 
+    async def roll(self) -> tuple[v.RollEntry, ...]:
+        """Return every enrolled node, by name, as a look at the whole fleet needs it."""
+        ...
+
     async def node(self, fqdn: str) -> v.NodeView:
         """Return one node; NotFoundError."""
         ...

@@ -23,6 +23,7 @@ from emf_manager.engine import Engine, open_engine
 from emf_manager.history.book import open_history
 from emf_manager.identity.authority import open_authority
 from emf_manager.identity.membership import Membership
+from emf_manager.limits import Limits
 from emf_manager.mailboxes.shelf import Shelf
 from emf_manager.server.application import EngineFleet, create_app
 from emf_manager.server.bounded_head import BoundedHead
@@ -58,7 +59,11 @@ class Ready:
 
 
 async def serve(
-    settings: Settings, *, stop: anyio.Event, on_ready: Callable[[Ready], None]
+    settings: Settings,
+    *,
+    stop: anyio.Event,
+    on_ready: Callable[[Ready], None],
+    limits: Limits | None = None,
 ) -> None:
     """Serve until told to stop, then end within five seconds.
 
@@ -76,7 +81,7 @@ async def serve(
         context.load_cert_chain(certificate.path)
         async with (
             open_store(settings.store_url) as store,
-            open_engine(store) as engine,
+            open_engine(store, limits=limits) as engine,
             open_alerts(
                 store.alerts, store, engine, room=functools.partial(room_at, settings.data_dir)
             ) as alerts,

@@ -45,6 +45,7 @@ from emf_manager.store.interface import (
 )
 from emf_manager.store.login_rows import SqlLogins
 from emf_manager.store.logins import LoginStore
+from emf_manager.store.roll_rows import RollRow, read_roll
 from emf_manager.store.rows import (
     insert_new,
     mandates_column,
@@ -216,6 +217,9 @@ class SqlStore:
 
     async def nodes(self, *, removed: bool = False) -> tuple[Node, ...]:
         return await self._read(lambda c: identity_rows.nodes_listed(c, removed=removed))
+
+    async def roll(self) -> tuple[RollRow, ...]:
+        return await self._read(read_roll)
 
     async def node(self, fqdn: str) -> Node | None:
         row = await self._first(select(t.nodes).where(t.nodes.c.fqdn == fqdn))

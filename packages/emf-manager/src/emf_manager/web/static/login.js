@@ -7,5 +7,6 @@ if (code) {
   form.elements.code.value = code;
   form.requestSubmit();
 } else {
-  document.querySelector("input:not([type=hidden]):not([value])")?.focus();
+  const user = document.querySelector("input[name=user]");
+  (user.value ? document.querySelector("input[name=password]") : user).focus();
 }
