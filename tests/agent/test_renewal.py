@@ -17,13 +17,14 @@ from random import Random
 import anyio
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from emf_agent.backoff import Backoff
 from emf_agent.errors import ConfigurationError, ManagerRefusedError, ProtocolError
 from emf_agent.identity_files import IdentityFiles, certifies, new_key_request
-from emf_agent.renewal import Renewal, renew_due
+from emf_agent.renewal import Renewal, Standing, renew_due
 from emf_agent.tls import certificate_facts, client_context
 from emf_agent.transport import open_transport
 from tests.certificates import SERVER, Certified, certified, new_authority
@@ -112,6 +113,98 @@ async def test_a_due_certificate_is_renewed_and_then_left_alone(
     assert after.not_before > before.not_before
     assert certifies(files.certificate.read_text(), files.key.read_text())
     assert files.key.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("trusts", "issuer", "announced", "same"),
+    [
+        ("a", "a", (), True),
+        ("a", "a", ("a",), True),
+        ("a", "a", ("a", "b"), False),
+        ("ab", "a", ("a", "b"), True),
+        ("ab", "a", ("b", "a"), False),
+        ("ab", "b", ("b", "a"), True),
+        ("ab", "b", ("b",), False),
+        ("b", None, ("b",), False),
+    ],
+    ids=[
+        "an older manager", "settled", "announced", "known", "switched", "changed", "finished",
+        "of nobody trusted",
+    ],
+)  # fmt: skip
+def test_a_node_is_as_announced_or_renews(
+    trusts: str, issuer: str | None, announced: tuple[str, ...], same: bool
+) -> None:
+    assert Standing(tuple(trusts), issuer).is_as(announced) is same
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_another_authority_is_learnt_early_and_asked_for_once(
+    server: Server, files: IdentityFiles, authority: Certified
+) -> None:
+    other = new_authority("another")
+    server.decide = signs(authority, authority=authority.pem + other.pem)
+    old, new = (fingerprint(one) for one in (authority, other))
+    facts = certificate_facts(files.certificate)
+    async with open_transport(server.url, context_of(files)) as transport:
+        renewal = Renewal(
+            files, transport, NAME, wall_clock=lambda: facts.not_before, random=AtOnce()
+        )
+        renewed = anyio.Event()
+        renewal.on_renewed = renewed.set
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(renewal.run, lambda: None)
+            await anyio.wait_all_tasks_blocked()
+            renewal.announced((old,))
+            await anyio.wait_all_tasks_blocked()
+            assert server.seen == []
+            renewal.announced((old, new))
+            with anyio.fail_after(60):
+                await renewed.wait()
+            renewal.announced((old, new))
+            await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+
+    assert len(server.seen) == 1
+    assert renewal.standing == Standing(tuple(sorted((old, new))), old)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
+async def test_an_announcement_that_a_renewal_does_not_bring_about_is_not_asked_for_again(
+    server: Server, files: IdentityFiles, authority: Certified
+) -> None:
+    server.decide = signs(authority)
+    facts = certificate_facts(files.certificate)
+    async with open_transport(server.url, context_of(files)) as transport:
+        renewal = Renewal(
+            files, transport, NAME, wall_clock=lambda: facts.not_before, random=AtOnce()
+        )
+        renewed = anyio.Event()
+        renewal.on_renewed = renewed.set
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(renewal.run, lambda: None)
+            renewal.announced(("0" * 64,))
+            with anyio.fail_after(60):
+                await renewed.wait()
+            for _ in range(3):
+                renewal.announced(("0" * 64,))
+                await anyio.wait_all_tasks_blocked()
+            tasks.cancel_scope.cancel()
+
+    assert len(server.seen) == 1
+
+
+class AtOnce(Random):
+    """Spreads nothing."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return 0.0
+
+
+def fingerprint(authority: Certified) -> str:
+    return authority.certificate.fingerprint(hashes.SHA256()).hex()
 
 
 @pytest.mark.anyio

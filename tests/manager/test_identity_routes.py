@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.types import Receive, Scope, Send
 
 from emf_agent.wire import EnrolAnswer, EnrolmentToken
+from emf_manager.identity.authorities import Authorities
 from emf_manager.identity.authority import Authority, open_authority
 from emf_manager.identity.grants import new_grant
 from emf_manager.identity.membership import Membership
@@ -58,7 +59,9 @@ class Office:
         self.membership = Membership(
             self.store, self.fleet, wall=lambda: self.now, look_every_s=0.01
         )
-        registrar = Registrar(self.store, self.authority, self.membership, wall=lambda: self.now)
+        registrar = Registrar(
+            self.store, lambda: Authorities(self.authority), self.membership, wall=lambda: self.now
+        )
         self.app = Starlette(routes=identity_routes(registrar))
 
     async def post(

@@ -41,7 +41,7 @@ class Desk:
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     path = tmp_path / "store.sqlite"
     async with open_store(f"sqlite:///{path}") as store:
-        made = Desk(AccountBook(store, FINGERPRINT, now=lambda: made.wall), store, path)
+        made = Desk(AccountBook(store, lambda: FINGERPRINT, now=lambda: made.wall), store, path)
         await made.book.create_user(ADMIN, m.UserRequest(name="maria", role="operator"))
         yield made
 

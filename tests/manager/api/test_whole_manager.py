@@ -94,7 +94,7 @@ class Desk:
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with manager(tmp_path / "store.sqlite") as bench:
-        book = AccountBook(bench.store, "ab" * 32, now=bench.clock.wall)
+        book = AccountBook(bench.store, lambda: "ab" * 32, now=bench.clock.wall)
         admin = Principal("root", "admin", "t0")
         await book.create_user(admin, m.UserRequest(name="maria", role="operator"))
         token = await book.create_token(admin, m.TokenRequest(user="maria"))

@@ -108,7 +108,7 @@ class Agent:
         )
         own = [
             runner_daemon(self._runner, lambda: self._link.protocol == PROTOCOL),
-            agent_daemon(self.describe),
+            agent_daemon(self.describe, parts.renewal),
         ]
         daemons = {one.name: one for one in [*parts.registry.daemons.values(), *own]}
         self._book = SessionBook(daemons, now=0.0, settings=tuning.session_rules)
@@ -138,6 +138,8 @@ class Agent:
         )
         self._link.on_lost_contact = self._greet
         self._link.on_renewed = self._renew
+        if parts.renewal is not None:
+            self._link.on_announced = parts.renewal.announced
 
     async def run(self, stop: anyio.Event) -> None:
         """Run until ``stop`` is set, then end within five seconds.
@@ -170,7 +172,12 @@ class Agent:
         certificate = None
         if parts.renewal is not None:
             days = (parts.renewal.ends - parts.wall_clock()) / 86400
-            certificate = CertificateReport(subject=parts.facts.fqdn, days_left=round(days, 1))
+            certificate = CertificateReport(
+                subject=parts.facts.fqdn,
+                days_left=round(days, 1),
+                authorities=parts.renewal.standing.trusts,
+                issuer=parts.renewal.standing.issuer,
+            )
         return AgentReport(
             version=version("emf-agent-core"),
             protocol=PROTOCOL,

@@ -12,6 +12,7 @@ from emf_agent.driver import DriverContext
 from emf_agent.errors import ProtocolError
 from emf_agent.plugin import Daemon
 from emf_agent.registry import RegisteredDaemon, register_daemon
+from emf_agent.renewal import Renewing
 from emf_agent.wire import (
     ActionReport,
     ActionResult,
@@ -112,8 +113,15 @@ class AgentSession(Daemon):
 
     name = "agent"
 
-    def __init__(self, describe: Callable[[], AgentReport]) -> None:
+    def __init__(self, describe: Callable[[], AgentReport], renewal: Renewing | None) -> None:
         self._describe = describe
+        self._renewal = renewal
+
+    async def start_session(self) -> AgentReport:
+        """Return the description, and tell of each renewal as soon as it is made."""
+        if self._renewal is not None:
+            self._renewal.on_renewed = self.context.wake
+        return self._describe()
 
     async def update_session(self) -> AgentReport:
         """Return the description as it is now; an equal one is not sent again."""
@@ -125,6 +133,8 @@ def runner_daemon(runner: ActionRunner, speaks_2: Callable[[], bool]) -> Registe
     return register_daemon(CORE, partial(RunnerSession, runner, speaks_2))
 
 
-def agent_daemon(describe: Callable[[], AgentReport]) -> RegisteredDaemon:
+def agent_daemon(
+    describe: Callable[[], AgentReport], renewal: Renewing | None = None
+) -> RegisteredDaemon:
     """Return the registration of ``agent``."""
-    return register_daemon(CORE, partial(AgentSession, describe))
+    return register_daemon(CORE, partial(AgentSession, describe, renewal))

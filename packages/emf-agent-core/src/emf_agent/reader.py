@@ -110,6 +110,8 @@ class Reader:
             # A manager that was replaced: its messages are not for us; do not spin on it either.
             await anyio.sleep(self._backoff.cap_s)
             return
+        if received.authorities:
+            self._link.on_announced(received.authorities)
         if received.epoch != self._handled_epoch:
             self._handled_epoch, self._handled = received.epoch, None
         for bad in received.unreadable:

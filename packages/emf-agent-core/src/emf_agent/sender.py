@@ -47,6 +47,8 @@ class Link:
     """Manager's wall clock minus ours."""
     on_renewed: Callable[[], None] = lambda: None
     """Called when the manager may have forgotten our sessions."""
+    on_announced: Callable[[tuple[str, ...]], None] = lambda _authorities: None
+    """Called with the authorities that a manager wants trusted, whenever it says so."""
     on_lost_contact: Callable[[], None] = lambda: None
     """Called when the first request after a success fails: a hello is due."""
     in_contact: bool = False

@@ -15,16 +15,18 @@ from emf_agent.errors import ConfigurationError, ManagerUnreachableError
 
 __all__ = [
     "CertificateFacts",
+    "TrustedAuthority",
     "authority_context",
     "certificate_facts",
     "client_context",
     "fetch_authority",
+    "trusted_authorities",
     "trusts",
 ]
 
 
 def client_context(authority: Path, certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return the context of an enrolled agent: its certificate, and the one authority it trusts.
+    """Return the context of an enrolled agent: its certificate, and the authorities it trusts.
 
     Raises:
         ConfigurationError: a file is missing or is not what it should be.
@@ -49,7 +51,7 @@ def authority_context(authority_pem: str) -> ssl.SSLContext:
 
 
 def verifying_context(authority_pem: str) -> ssl.SSLContext:
-    """Return a client context that trusts this one authority; certifi's bundle is never loaded."""
+    """Return a client context that trusts these authorities alone, and none of certifi's."""
     if not authority_pem.isascii():
         raise ValueError("it is not PEM")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -87,7 +89,9 @@ def fetch_authority(host: str, port: int, sha256: str, *, timeout_s: float = 10.
         if hashlib.sha256(certificate).hexdigest() == sha256:
             return ssl.DER_cert_to_PEM_cert(certificate)
     raise ManagerUnreachableError(
-        where, "it is not the manager that issued the token: its authority's fingerprint differs"
+        where,
+        "it is not the manager that issued the token: its authority's fingerprint differs; if the "
+        "manager's authority was rotated since, make a new token",
     )
 
 
@@ -111,12 +115,42 @@ def trusts(authority_pem: str) -> bool:
 
 
 @dataclass(frozen=True)
+class TrustedAuthority:
+    """An authority in a file of them."""
+
+    sha256: str
+    name: object
+    """Its subject; equal to the issuer in what it issued."""
+
+
+def trusted_authorities(authority: Path) -> tuple[TrustedAuthority, ...]:
+    """Return every authority in a file.
+
+    Raises:
+        ConfigurationError: it cannot be read, or holds none.
+
+    """
+    try:
+        context = verifying_context(authority.read_text())
+    except (OSError, ssl.SSLError, ValueError) as error:
+        raise ConfigurationError([f"{authority}: not a usable CA certificate: {error}"]) from error
+    return tuple(
+        TrustedAuthority(hashlib.sha256(der).hexdigest(), fields["subject"])
+        for der, fields in zip(
+            context.get_ca_certs(binary_form=True), context.get_ca_certs(), strict=True
+        )
+    )
+
+
+@dataclass(frozen=True)
 class CertificateFacts:
     """What a certificate says of its node, times in seconds since the epoch."""
 
     name: str
     not_before: float
     not_after: float
+    issuer: object
+    """The name of the authority that issued it."""
 
 
 def certificate_facts(certificate: Path) -> CertificateFacts:
@@ -137,4 +171,4 @@ def certificate_facts(certificate: Path) -> CertificateFacts:
     ]
     if not names:
         raise ConfigurationError([f"{certificate}: the subject has no common name; enrol again"])
-    return CertificateFacts(name=str(names[0]), not_before=float(begins), not_after=float(ends))
+    return CertificateFacts(str(names[0]), float(begins), float(ends), fields.get("issuer"))

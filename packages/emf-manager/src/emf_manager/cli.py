@@ -34,7 +34,7 @@ END_S = 4.5
 ROOMS = {
     "audit": "nodes",
     "backup": "backups",
-    "ca": "nodes",
+    "ca": "authority",
     "mailbox": "mailboxes",
     "node": "nodes",
     "restore": "backups",
@@ -45,7 +45,7 @@ ROOMS = {
 HELPS = {
     "audit": "Check the audit trail.",
     "backup": "Write a backup of the database to FILE, also while the server runs.",
-    "ca": "Show the manager's certificate authority.",
+    "ca": "Show the manager's certificate authority, and replace it.",
     "mailbox": "Make, read and remove mailboxes and reports that nodes push lines into.",
     "node": "List, approve, revoke and remove nodes.",
     "restore": "Put a backup in the place of the database.",

@@ -55,9 +55,14 @@ MAX_ACKNOWLEDGED = 2**62
 MAX_NAME = 255
 
 
-def gateway_routes(engine: Engine, peers: Callers) -> list[Route]:
-    """Return the routes of the message endpoint: GET hangs, POST delivers."""
-    gateway = Gateway(engine, peers)
+def gateway_routes(
+    engine: Engine, peers: Callers, authorities: Callable[[], tuple[str, ...]] = tuple
+) -> list[Route]:
+    """Return the routes of the message endpoint: GET hangs, POST delivers.
+
+    ``authorities`` tells which authorities nodes are to trust (SHA-256), the issuing one first.
+    """
+    gateway = Gateway(engine, peers, authorities)
     return [Route(MESSAGE_PATH, gateway.answer, methods=["GET", "POST"])]
 
 
@@ -67,6 +72,7 @@ class Gateway:
 
     engine: Engine
     peers: Callers
+    authorities: Callable[[], tuple[str, ...]]
     slots: dict[str, anyio.Semaphore] = field(default_factory=dict)
     """By node, as many as are enrolled."""
 
@@ -142,8 +148,14 @@ class Gateway:
         verified(request, self.peers)
         if isinstance(answered, v.Refuse):
             raise HTTPException(answered.status, answered.reason)
-        epoch = self.engine.epoch if protocol >= PROTOCOL else None
-        messages = ManagerMessages(messages=answered, epoch=epoch)
+        if protocol >= PROTOCOL:
+            messages = ManagerMessages(
+                messages=answered,
+                epoch=self.engine.epoch,
+                authorities=self.authorities() or None,
+            )
+        else:
+            messages = ManagerMessages(messages=answered)
         return Response(messages.to_bytes(), media_type="application/json")
 
     def _acknowledged(self, request: Request) -> int | None:

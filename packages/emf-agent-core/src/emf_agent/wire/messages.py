@@ -213,12 +213,17 @@ ManagerMessage = Annotated[
 MANAGER_MESSAGE: TypeAdapter[ManagerMessage] = TypeAdapter(ManagerMessage)
 
 
+Authorities = Annotated[tuple[str, ...], Field(max_length=16)]
+
+
 class ManagerMessages(WireModel):
     """The body of a GET's answer."""
 
     messages: tuple[ManagerMessage, ...]
     epoch: Unsigned64 | None = Extension
     """Protocol 2: grows when the manager lost state; a lower one is a zombie's."""
+    authorities: Authorities | None = Extension
+    """Protocol 2: SHA-256 of each authority to trust, the one that issues first."""
 
 
 # Reading what a peer sent: one bad message never costs the others
@@ -246,6 +251,7 @@ class LooseEnvelope(WireModel):
 class LooseMessages(WireModel):
     messages: tuple[JsonValue, ...]
     epoch: Unsigned64 | None = None
+    authorities: Authorities | None = None
 
 
 @dataclass(frozen=True)
@@ -268,6 +274,7 @@ class ReceivedMessages:
     messages: tuple[ManagerMessage, ...]
     unreadable: tuple[Unreadable, ...]
     epoch: int | None
+    authorities: tuple[str, ...] | None = None
 
 
 def parse_envelope(body: bytes) -> ReceivedEnvelope:
@@ -299,7 +306,8 @@ def parse_manager_messages(body: bytes) -> ReceivedMessages:
     """
     frame = _frame(LooseMessages, body)
     read, unreadable = _each(MANAGER_MESSAGE, frame.messages)
-    return ReceivedMessages(tuple(message for _, message in read), unreadable, frame.epoch)
+    messages = tuple(message for _, message in read)
+    return ReceivedMessages(messages, unreadable, frame.epoch, frame.authorities)
 
 
 def parse_envelope_answer(body: bytes) -> EnvelopeAnswer:

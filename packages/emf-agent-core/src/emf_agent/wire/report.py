@@ -117,6 +117,10 @@ class CertificateReport(ReportModel):
 
     subject: str
     days_left: float
+    authorities: tuple[str, ...] | None = Extension
+    """SHA-256 of each authority that the node trusts."""
+    issuer: str | None = Extension
+    """SHA-256 of the one among them that issued the certificate in use."""
 
 
 class AgentReport(ReportModel):

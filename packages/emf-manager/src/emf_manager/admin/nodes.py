@@ -1,4 +1,4 @@
-"""``emf-manager node``, ``ca`` and ``audit``: the fleet's names, its authority, who did what."""
+"""``emf-manager node`` and ``audit``: the fleet's names, and who did what."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from emf_manager.client.program import as_json
 from emf_manager.records import AuditEntry
 from emf_manager.views import NotFoundError
 
-__all__ = ["audit", "ca", "node"]
+__all__ = ["audit", "node"]
 
 PAGE = 5000
 
@@ -95,33 +95,6 @@ async def approve(bench: Workbench, fqdn: str) -> None:
     if await bench.store.approve_node(fqdn, at=bench.now, audit=line) is None:
         raise NotFoundError("waiting node", fqdn)
     hint(f"{fqdn} is approved")
-
-
-@click.group(cls=AdminGroup)
-def ca() -> None:
-    """Show the manager's certificate authority."""
-
-
-@ca.command()
-@click.option("--pem", is_flag=True, help="Only the certificate, to trust it.")
-@as_json
-@works
-async def show(bench: Workbench, *, pem: bool, json_out: bool) -> None:
-    """Show the certificate that nodes and operators trust, and its fingerprint."""
-    certificate = bench.authority.certificate
-    if pem:
-        click.echo(bench.authority.pem, nl=False)
-        return
-    facts = {
-        "subject": certificate.subject.rfc4514_string(),
-        "sha256": bench.authority.fingerprint,
-        "not_after": moment_text(certificate.not_valid_after_utc.timestamp()),
-        "file": str(bench.settings.authority_dir / "ca.crt"),
-    }
-    if json_out:
-        say_json({**facts, "pem": bench.authority.pem})
-    else:
-        table(["fact", "value"], [[key, value] for key, value in facts.items()])
 
 
 @click.group(cls=AdminGroup)

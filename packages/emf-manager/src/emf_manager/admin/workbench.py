@@ -23,6 +23,7 @@ from emf_manager.settings import DEFAULT_DATA_DIR, Settings
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+    from emf_manager.identity.authorities import Authorities
     from emf_manager.identity.authority import Authority
     from emf_manager.records import NewAudit
     from emf_manager.store.interface import Store
@@ -45,8 +46,13 @@ class Workbench:
 
     settings: Settings
     store: Store
-    authority: Authority
+    authorities: Authorities
     now: float
+
+    @property
+    def authority(self) -> Authority:
+        """The one that issues."""
+        return self.authorities.issuing
 
     def line(self, what: str, subject: str | None = None, **detail: JsonValue) -> NewAudit:
         """Return the audit line of what this command does."""
@@ -68,15 +74,15 @@ async def workbench(settings: Settings) -> AsyncGenerator[Workbench, None]:
     """Open what a data directory has, made where it is new."""
     # Late: a command's help, and a wrong flag, need neither cryptography nor SQLAlchemy. Not later
     # than here: the directory's owner may not be able to read where root's Python is installed.
-    from emf_manager.identity.authority import open_authority
+    from emf_manager.identity.authorities import open_authorities
     from emf_manager.store.sql import open_store
 
     prepare_data_dir(settings.data_dir)
     act_as_owner(settings.data_dir)
     now = time.time()
-    authority = open_authority(settings.authority_dir, now=now)
+    authorities = open_authorities(settings.authority_dir, now=now)
     async with open_store(settings.store_url) as store:
-        yield Workbench(settings, store, authority, now)
+        yield Workbench(settings, store, authorities, now)
 
 
 def on_data_dir(command: Callable[P, R]) -> Callable[P, R]:

@@ -42,7 +42,11 @@ class AccountBook:
     """The API's accounts, kept in the store."""
 
     def __init__(
-        self, store: Store, authority_sha256: str, *, now: Callable[[], float] = time.time
+        self,
+        store: Store,
+        authority_sha256: Callable[[], str],
+        *,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._authority_sha256 = authority_sha256
@@ -147,7 +151,7 @@ class AccountBook:
 
         """
         token, grant = new_grant(
-            self._authority_sha256,
+            self._authority_sha256(),
             now=self._now(),
             created_by=f"user:{principal.user}",
             pattern=request.nodes,

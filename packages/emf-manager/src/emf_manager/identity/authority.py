@@ -26,7 +26,15 @@ from emf_agent.errors import ConfigurationError
 from emf_manager.identity.requests import NodeKey
 from emf_manager.records import Certificate
 
-__all__ = ["Authority", "key_digest", "open_authority", "private_pem", "write_private"]
+__all__ = [
+    "Authority",
+    "key_digest",
+    "make_authority",
+    "open_authority",
+    "private_pem",
+    "read_authority",
+    "write_private",
+]
 
 DAY_S = 86400.0
 LIFETIME_DAYS = 90
@@ -71,6 +79,12 @@ class Authority:
     def pem(self) -> str:
         """The certificate, for those who are to trust it."""
         return self.certificate.public_bytes(PEM).decode()
+
+    @property
+    def name(self) -> str:
+        """Its common name, which stands in the certificates it signs; no two are alike."""
+        (name,) = self.certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        return str(name.value)
 
     @property
     def fingerprint(self) -> str:
@@ -140,7 +154,22 @@ def open_authority(folder: Path, *, now: float) -> Authority:
 
     """
     if not folder.exists():
-        _make(folder, now)
+        make_authority(folder, now)
+    authority = read_authority(folder)
+    ends = authority.certificate.not_valid_after_utc
+    if ends.timestamp() <= now:
+        todo = f"move {folder} away, start again, and enrol every node anew"
+        raise ConfigurationError([f"{folder / 'ca.crt'}: expired on {ends:%Y-%m-%d}; {todo}"])
+    return authority
+
+
+def read_authority(folder: Path) -> Authority:
+    """Return the authority kept in a folder, expired or not.
+
+    Raises:
+        ConfigurationError: a file is missing, open to others, damaged, or not of a pair.
+
+    """
     key_file, certificate_file = folder / "ca.key", folder / "ca.crt"
     try:
         mode = key_file.stat().st_mode & 0o777
@@ -161,10 +190,6 @@ def open_authority(folder: Path, *, now: float) -> Authority:
         or key.public_key() != certificate.public_key()
     ):
         raise ConfigurationError([f"{folder}: ca.key is not the key of ca.crt"])
-    if certificate.not_valid_after_utc.timestamp() <= now:
-        when = f"{certificate.not_valid_after_utc:%Y-%m-%d}"
-        todo = f"move {folder} away, start again, and enrol every node anew"
-        raise ConfigurationError([f"{certificate_file}: expired on {when}; {todo}"])
     return Authority(key, certificate)
 
 
@@ -189,8 +214,13 @@ def private_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(PEM, form, serialization.NoEncryption())
 
 
-def _make(folder: Path, now: float) -> None:
-    """Make an authority in a folder beside, then rename it: whoever is first wins."""
+def make_authority(folder: Path, now: float) -> None:
+    """Make an authority in a folder beside, then rename it: whoever is first wins.
+
+    Raises:
+        ConfigurationError: the folder cannot be made.
+
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = common_name(f"EMF manager authority {secrets.token_hex(4)}")
     certificate = (

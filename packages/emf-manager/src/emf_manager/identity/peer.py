@@ -25,6 +25,8 @@ class Peer:
     """Upper-case hex."""
     not_after: float
     """Seconds since the epoch."""
+    authority: str | None = None
+    """Common name of the authority that issued the certificate."""
 
 
 def peer_of(scope: MutableMapping[str, Any]) -> Peer | None:
@@ -52,13 +54,16 @@ def peer_of_certificate(fields: Any) -> Peer | None:
     """
     if not fields:
         return None
-    names = [
-        value for part in fields.get("subject", ()) for key, value in part if key == "commonName"
-    ]
+    names = common_names(fields.get("subject", ()))
     if len(names) != 1 or ("DNS", names[0]) not in fields.get("subjectAltName", ()):
         return None
     return Peer(
-        fqdn=str(names[0]),
+        fqdn=names[0],
         serial=str(fields["serialNumber"]).upper(),
         not_after=float(ssl.cert_time_to_seconds(fields["notAfter"])),
+        authority=next(iter(common_names(fields.get("issuer", ()))), None),
     )
+
+
+def common_names(name: Any) -> list[str]:
+    return [str(value) for part in name for key, value in part if key == "commonName"]

@@ -12,7 +12,8 @@ from pydantic import JsonValue
 
 from emf_agent.errors import EmfError
 from emf_agent.wire import EnrolAnswer, EnrolRequest, RenewRequest
-from emf_manager.identity.authority import Authority, key_digest
+from emf_manager.identity.authorities import Authorities
+from emf_manager.identity.authority import key_digest
 from emf_manager.identity.grants import covers
 from emf_manager.identity.membership import Membership
 from emf_manager.identity.peer import Peer
@@ -47,13 +48,13 @@ class Registrar:
     def __init__(
         self,
         store: Store,
-        authority: Authority,
+        authorities: Callable[[], Authorities],
         membership: Membership,
         *,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._authority = authority
+        self._authorities = authorities
         self._membership = membership
         self._wall = wall
         self._wrong = WrongTries()
@@ -124,7 +125,7 @@ class Registrar:
         if len(alive) >= LIVE_AT_ONCE:
             why = f"{peer.fqdn} has {len(alive)} certificates already; it renews too often"
             raise await self._refused(address, peer.fqdn, why, 429, what="renew")
-        certificate = self._authority.issue_node(peer.fqdn, key, now=now)
+        certificate = self._authorities().issuing.issue_node(peer.fqdn, key, now=now)
         audit = self._line("renew", address, peer.fqdn, "ok", {"serial": certificate.serial})
         await self._store.add_certificate(certificate, audit=audit)
         logger.info("certificate renewed fqdn=%s serial=%s", peer.fqdn, certificate.serial)
@@ -137,7 +138,8 @@ class Registrar:
     async def _enrol(
         self, grant: EnrolmentGrant, fqdn: str, key: NodeKey, address: str, now: float
     ) -> Certificate:
-        certificate = self._authority.issue_node(fqdn, key, now=now, grant_id=grant.id)
+        issuing = self._authorities().issuing
+        certificate = issuing.issue_node(fqdn, key, now=now, grant_id=grant.id)
         detail: dict[str, JsonValue] = {"grant": grant.id, "serial": certificate.serial}
         audit = self._line("enrol", address, fqdn, "ok", detail)
         try:
@@ -193,7 +195,9 @@ class Registrar:
 
     def _answer(self, certificate: Certificate) -> EnrolAnswer:
         return EnrolAnswer(
-            certificate=certificate.pem, authority=self._authority.pem, fqdn=certificate.fqdn
+            certificate=certificate.pem,
+            authority=self._authorities().pem,
+            fqdn=certificate.fqdn,
         )
 
 

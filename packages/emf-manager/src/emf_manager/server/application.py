@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from emf_manager.callers import Caller
 from emf_manager.engine import Engine
 from emf_manager.gateway import gateway_routes
 from emf_manager.history.book import HistoryBook
-from emf_manager.identity.authority import Authority
+from emf_manager.identity.authorities import Authorities
 from emf_manager.identity.membership import Membership
 from emf_manager.identity.peer import Peer, peer_of
 from emf_manager.identity.registrar import Registrar
@@ -43,13 +43,13 @@ def create_app(
     store: Store,
     alerts: AlertBook,
     history: HistoryBook,
-    authority: Authority,
+    authorities: Callable[[], Authorities],
     membership: Membership,
     shelf: Shelf,
 ) -> ASGIApp:
     """Return the application of a manager whose parts are open."""
-    registrar = Registrar(store, authority, membership)
-    accounts = AccountBook(store, authority.fingerprint)
+    registrar = Registrar(store, authorities, membership)
+    accounts = AccountBook(store, lambda: authorities().issuing.fingerprint)
     logins = LoginBook(store, accounts)
     service = Service(engine, accounts, alerts, history)
     api = build_api(service, visit=logins.visit)
@@ -57,7 +57,7 @@ def create_app(
     peers = Peers(membership)
     agents = Starlette(
         routes=[
-            *gateway_routes(engine, peers),
+            *gateway_routes(engine, peers, lambda: authorities().fingerprints),
             *mailbox_routes(shelf, peers),
             *identity_routes(registrar),
         ]

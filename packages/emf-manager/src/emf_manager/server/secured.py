@@ -13,13 +13,19 @@ import logging
 import ssl
 import sys
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emf_manager.identity.peer import Peer, attach_peer, peer_of_certificate
 
-__all__ = ["SecuredConnection", "ServerContext", "cut_read_buffers", "explain_handshake"]
+__all__ = [
+    "Door",
+    "SecuredConnection",
+    "ServerContext",
+    "cut_read_buffers",
+    "explain_handshake",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +100,19 @@ class AlertingObject(ssl.SSLObject):
             raise
 
 
+class Door(Protocol):
+    """What each new connection asks of the server's identity."""
+
+    @property
+    def context(self) -> ssl.SSLContext:
+        """What to show and whom to trust now."""
+        ...
+
+    def still_trusts(self, peer: Peer) -> bool:
+        """Tell whether a peer's authority is one of ours now: a connection may outlive it."""
+        ...
+
+
 class SecuredConnection(asyncio.Protocol):
     """An accepted connection until its handshake is done; then it is the HTTP protocol's.
 
@@ -103,11 +122,11 @@ class SecuredConnection(asyncio.Protocol):
     def __init__(
         self,
         *,
-        context: ssl.SSLContext,
+        door: Door,
         make_http: Callable[..., asyncio.Protocol],
         **for_http: Any,
     ) -> None:
-        self._context = context
+        self._door = door
         self._http: Any = make_http(**for_http)
         self._tasks: set[asyncio.Task[None]] = for_http["server_state"].tasks
         self._early = bytearray()
@@ -139,7 +158,7 @@ class SecuredConnection(asyncio.Protocol):
         loop = asyncio.get_running_loop()
         try:
             transport = await loop.start_tls(
-                plain, self, self._context, server_side=True, **TIMEOUTS
+                plain, self, self._door.context, server_side=True, **TIMEOUTS
             )
         except (OSError, asyncio.TimeoutError) as error:
             explain = explain_handshake(error)
@@ -159,7 +178,7 @@ class SecuredConnection(asyncio.Protocol):
     def _hand_over(self, transport: asyncio.Transport, peer: Peer | None) -> None:
         http = self._http
         watch = FirstRequest(transport)
-        http.app = WithPeer(http.app, peer, watch)
+        http.app = WithPeer(http.app, peer, watch, self._door)
         http.connection_made(transport)
         transport.set_protocol(http)
         if self._early:
@@ -180,14 +199,16 @@ class FirstRequest:
 class WithPeer:
     """The application as one connection sees it: every scope names the verified peer."""
 
-    def __init__(self, app: ASGIApp, peer: Peer | None, first: FirstRequest) -> None:
+    def __init__(self, app: ASGIApp, peer: Peer | None, first: FirstRequest, door: Door) -> None:
         self._app = app
         self._peer = peer
         self._first = first
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._first.came()
-        attach_peer(scope, self._peer)
+        known = self._peer is not None and self._door.still_trusts(self._peer)
+        attach_peer(scope, self._peer if known else None)
         await self._app(scope, receive, send)
 
 

@@ -6,7 +6,6 @@ import functools
 import logging
 import shutil
 import socket
-import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,19 +20,14 @@ from emf_manager.alert_book import open_alerts
 from emf_manager.alerts.conditions import Room
 from emf_manager.engine import Engine, open_engine
 from emf_manager.history.book import open_history
-from emf_manager.identity.authority import open_authority
 from emf_manager.identity.membership import Membership
 from emf_manager.limits import Limits
 from emf_manager.mailboxes.shelf import Shelf
 from emf_manager.server.application import EngineFleet, create_app
 from emf_manager.server.bounded_head import BoundedHead
-from emf_manager.server.certificate import (
-    ServerCertificate,
-    open_server_certificate,
-    server_names,
-)
 from emf_manager.server.data_dir import only_server, prepare_data_dir
-from emf_manager.server.secured import SecuredConnection, ServerContext, cut_read_buffers
+from emf_manager.server.own_identity import ServerIdentity
+from emf_manager.server.secured import Door, SecuredConnection, cut_read_buffers
 from emf_manager.settings import Listen, Settings
 from emf_manager.store.sql import open_store
 
@@ -46,7 +40,6 @@ KEEP_ALIVE_S = 120
 """Longer than the agents' own 90 s, so that a request never meets a connection just closed."""
 GRACE_S = 3
 """For running requests at the end; hanging ones have been answered by then."""
-RENEWAL_LOOK_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -73,12 +66,7 @@ async def serve(
     """
     prepare_data_dir(settings.data_dir)
     with only_server(settings.data_dir), listening(settings.listen) as sock:
-        authority = open_authority(settings.authority_dir, now=time.time())
-        names = server_names(settings.listen, settings.names)
-        renew = functools.partial(open_server_certificate, settings.server_dir, authority, names)
-        certificate = renew(now=time.time())
-        context = ServerContext(authority_pem=authority.pem)
-        context.load_cert_chain(certificate.path)
+        identity = ServerIdentity(settings)
         async with (
             open_store(settings.store_url) as store,
             open_engine(store, limits=limits) as engine,
@@ -90,14 +78,22 @@ async def serve(
             membership = Membership(store, EngineFleet(engine))
             await membership.start()
             shelf = Shelf(settings.mailbox_dir)
-            app = create_app(engine, store, alerts, history, authority, membership, shelf)
-            server = Server(configuration(app, context))
+            app = create_app(
+                engine,
+                store,
+                alerts,
+                history,
+                lambda: identity.authorities,
+                membership,
+                shelf,
+            )
+            server = Server(configuration(app, identity))
             url = url_of(settings.listen, sock.getsockname()[1])
-            ready = Ready(url, sock.getsockname()[1], authority.fingerprint)
+            ready = Ready(url, sock.getsockname()[1], identity.authorities.issuing.fingerprint)
             with said_where(settings.url_file, url):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(membership.watch)
-                    tasks.start_soon(keep_certificate, context, certificate, renew)
+                    tasks.start_soon(identity.keep)
                     tasks.start_soon(end_when_told, stop, server, engine)
                     server.on_start = functools.partial(on_ready, ready)
                     await server.serve(sockets=[sock])
@@ -120,9 +116,9 @@ class Server(uvicorn.Server):
         self.on_start()
 
 
-def configuration(app: Any, context: ServerContext) -> uvicorn.Config:
+def configuration(app: Any, door: Door) -> uvicorn.Config:
     """Return how uvicorn is to serve; TLS is made by our connections, not by its socket."""
-    connection: Any = functools.partial(SecuredConnection, context=context, make_http=BoundedHead)
+    connection: Any = functools.partial(SecuredConnection, door=door, make_http=BoundedHead)
     cut_read_buffers()
     return uvicorn.Config(
         app,
@@ -156,23 +152,6 @@ async def end_when_told(stop: anyio.Event, server: uvicorn.Server, engine: Engin
     logger.info("stopping: hanging requests are answered, event streams end")
     engine.close()
     server.should_exit = True
-
-
-async def keep_certificate(
-    context: ServerContext, certificate: ServerCertificate, renew: Callable[..., ServerCertificate]
-) -> None:
-    """Replace the server's certificate in time; open connections keep the one they have."""
-    while True:
-        await anyio.sleep(RENEWAL_LOOK_S)
-        if not certificate.is_due(time.time()):
-            continue
-        try:
-            certificate = renew(now=time.time())
-            context.load_cert_chain(certificate.path)
-        except (ConfigurationError, OSError) as error:
-            logger.error("the server's certificate was not renewed, trying again: %s", error)
-        else:
-            logger.info("the server's certificate was renewed")
 
 
 @contextmanager
