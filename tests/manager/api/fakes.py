@@ -264,6 +264,9 @@ class FakeAccounts:
     async def audit_trail(self, *, after: int, limit: int) -> Sequence[m.AuditLine]:
         return [line for line in self.trail if line.sequence > after][:limit]
 
+    async def audit_length(self) -> int:
+        return self.trail[-1].sequence if self.trail else 0
+
     async def bind_user(
         self, principal: Principal, name: str, mandates: Sequence[m.Mandate]
     ) -> m.User | None:

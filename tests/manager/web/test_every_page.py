@@ -28,6 +28,7 @@ FILLED = {
     "job_id": "job-0001",
     "name": "start_unit",
     "login_id": "none",
+    "token_id": "t0",
 }
 PUBLIC = ("/ui/login", "/ui/static/0/page.css", "/ui/nothing", "/ui", "/")
 

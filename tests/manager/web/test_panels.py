@@ -44,7 +44,10 @@ def text(markup: str) -> str:
         ("clock", ["synchronised", "12 µs", "unreachable"]),
         ("corosync", ["offline, unclean", "failed", "/mnt/ost0", "ban-1"]),
         ("device", ["/dev/sda1", "2 TiB", "at /mnt/ost0", "fs1-OST0000"]),
-        ("host", ["97 %", "no answer since 2026-03-01", "91 °C", "1 d 1 h", "44 % of 10 s"]),
+        (
+            "host",
+            ["97 %", "no answer since 2026-03-01", "91 °C", "1 d 1 h", "44 % of the last 10 s"],
+        ),
         ("journal", ["2026-02-02 02:40:00.123Z", "error", "LustreError"]),
         ("network", ["eth0", "192.0.2.2/24", "4 B/s", "10.0.0.1@tcp"]),
         ("ntp", ["not synchronised, off by 0.5 s"]),

@@ -77,6 +77,10 @@ class AccountBook:
             )
         )
 
+    async def audit_length(self) -> int:
+        """Return the number of the trail's last line; 0 where there is none."""
+        return await self._store.audit_length()
+
     async def audit_trail(self, *, after: int, limit: int) -> Sequence[m.AuditLine]:
         """Return lines of the audit trail above a number, in order."""
         trail = await self._store.audit_trail(after=after, limit=limit)

@@ -123,6 +123,10 @@ class Accounts(Protocol):
         """Return lines of the audit trail above a number, in order."""
         ...
 
+    async def audit_length(self) -> int:
+        """Return the number of the trail's last line; 0 where there is none."""
+        ...
+
     async def users(self) -> Sequence[m.User]:
         """Return every user."""
         ...

@@ -53,8 +53,12 @@ class Visit:
         }
         return self.frame.respond(template, {**known, **values}, status=status)
 
-    async def call(self, method: str, path: str, body: Any = None, **query: str) -> Answer:
+    async def call(
+        self, method: str, path: str, body: Any = None, *, key: str | None = None, **query: str
+    ) -> Answer:
         """Call the API in this process as this user: the one way in which a page writes.
+
+        ``key`` is an ``Idempotency-Key``: a form that is sent twice is done once.
 
         Raises:
             ProblemError: the API refused; shown as a page where it is not caught.
@@ -65,6 +69,8 @@ class Visit:
             for name in ("cookie", "host", "origin", "sec-fetch-site", "user-agent")
             if name in self.request.headers
         }
+        if key is not None:
+            carried["idempotency-key"] = key
         carried[CSRF_HEADER] = csrf_token(self.secret)
         answer = await call(
             self.api, self.request.scope, method, path, body, headers=carried, query=query

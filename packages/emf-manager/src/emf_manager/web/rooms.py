@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from emf_manager.web import account, fleet
+from emf_manager.web import access, account, actions, audit, daemons, events, fleet, jobs
 from emf_manager.web.pages import Page
 
 __all__ = ["PAGES"]
 
 PAGES: tuple[Page, ...] = (
     *fleet.PAGES,
+    *daemons.PAGES,
+    *actions.PAGES,
+    *jobs.PAGES,
+    *events.PAGES,
+    *audit.PAGES,
+    *access.PAGES,
     *account.PAGES,
 )

@@ -170,7 +170,7 @@ def now(read: Host) -> Iterable[tuple[str, Cell]]:
     for resource, pressure in sorted(read.pressure.items())[:8]:
         some = pressure.some.get("avg10", 0.0)
         tone: Tone = "warn" if resource != "cpu" and some >= 20 else "ok"
-        yield f"waiting for {resource}", Bar(some / 100, f"{some:.0f} % of 10 s", tone)
+        yield f"waiting for {resource}", Bar(some / 100, "of the last 10 s", tone)
     if read.uptime_seconds is not None:
         since = f", since {read.boot_time}" if read.boot_time else ""
         yield "up", Words(quantity(read.uptime_seconds, "seconds") + since)
@@ -181,10 +181,10 @@ def machine(read: Host) -> Iterable[tuple[str, Cell]]:
     yield "system", words(read.os.name)
     yield "kernel", words(" ".join(filter(None, (read.kernel.release, read.kernel.machine))))
     yield "processors", words(read.cpu.model)
-    counted = (
-        (read.cpu.sockets, "sockets"), (read.cpu.cores, "cores"), (read.cpu.threads, "threads")
-    )  # fmt: skip
-    yield "of these", words(", ".join(f"{n} {what}" for n, what in counted if n is not None))
+    cpu = read.cpu
+    counted = ((cpu.sockets, "socket"), (cpu.cores, "core"), (cpu.threads, "thread"))
+    named = (f"{n} {what}{'' if n == 1 else 's'}" for n, what in counted if n is not None)
+    yield "of these", words(", ".join(named))
     vendor = " ".join(filter(None, (read.hardware.vendor, read.hardware.product)))
     yield "hardware", words(vendor)
     yield "serial number", words(read.hardware.serial, code=True)
@@ -222,7 +222,7 @@ def inodes(one: FileSystem) -> Cell:
     if not one.inodes or one.inodes_free is None:
         return Words(NONE)
     share = (one.inodes - one.inodes_free) / one.inodes
-    return Bar(share, f"{100 * share:.0f} % of {quantity(one.inodes)}", tone_of(share))
+    return Bar(share, f"of {quantity(one.inodes)}", tone_of(share))
 
 
 def sensors(read: Host) -> Iterable[Block]:

@@ -55,7 +55,10 @@ class Reader:
     def field(
         self, name: str, schema: Any, *, depth: int, names: tuple[str, ...], optional: bool = False
     ) -> Field:
-        """Return the field for one schema; ``names`` are the references it was reached through."""
+        """Return the field for one schema; ``names`` are the references it was reached through.
+
+        What is null where it is left out is left out: nobody is asked which of the two.
+        """
         self.made += 1
         known: Mapping[str, Any] = schema if isinstance(schema, Mapping) else {}
         resolved, names = self.resolved(known, names)
@@ -68,7 +71,7 @@ class Reader:
             help=words(described.get("description")),
             hint=hint(resolved, shape),
             optional=optional,
-            nullable=nullable,
+            nullable=nullable and not (optional and described.get("default", 0) is None),
             default=as_json(described["default"])[:LONGEST] if "default" in described else None,
         )
 

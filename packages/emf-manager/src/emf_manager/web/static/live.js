@@ -88,18 +88,24 @@ let again = false;
 
 function concerns(part, events) {
   const kinds = part.dataset.live.split(" ");
-  const node = part.dataset.liveNode;
+  const { liveNode: node, liveJob: job } = part.dataset;
   return (
     events.length === 0 ||
     events.some(
-      ({ kind, node: of }) =>
-        (!node || !of || node === of) && kinds.some((opening) => kind.startsWith(opening)),
+      ({ kind, node: of, job: its }) =>
+        (!node || !of || node === of) &&
+        (!job || !its || job === its) &&
+        kinds.some((opening) => kind.startsWith(opening)),
     )
   );
 }
 
-async function renew(events) {
-  const parts = [...document.querySelectorAll("[data-live]")].filter((p) => concerns(p, events));
+function renew(events) {
+  return get([...document.querySelectorAll("[data-live]")].filter((p) => concerns(p, events)));
+}
+
+/** Get the page again, and put the new ones in the place of these parts. */
+export async function get(parts) {
   if (parts.length === 0) return;
   if (getting) {
     again = true;

@@ -3,14 +3,14 @@
 
 const AGAIN_MS = [1000, 2000, 5000, 10000, 30000];
 
-/** Read events until aborted, coming back after each cut with the number of the last one. */
-export async function read({ signal, onEvent, onState }) {
+/** Read events (of the manager, or of another stream) until aborted, coming back after each cut with the number of the last one. */
+export async function read({ url = "/api/v1/events/stream", signal, onEvent, onState }) {
   let last = null;
   let fails = 0;
   while (!signal.aborted) {
     try {
       const headers = last === null ? {} : { "Last-Event-ID": last };
-      const answer = await fetch("/api/v1/events/stream", { headers, signal });
+      const answer = await fetch(url, { headers, signal });
       if (answer.status === 401) return location.reload();
       if (answer.ok) {
         onState("on");
