@@ -26,6 +26,7 @@ class Desk:
     http: httpx.AsyncClient
     transport: InMemory
     routes: FastAPI
+    guard: Guard
 
     async def call(
         self, method: str, path: str, role: str = "admin", **more: object
@@ -50,4 +51,4 @@ async def desk(routes: FastAPI) -> AsyncIterator[Desk]:
     async with httpx.AsyncClient(
         transport=transport, base_url="http://manager.example.com/api/v1"
     ) as http:
-        yield Desk(engine, accounts, alerts, history, http, transport, routes)
+        yield Desk(engine, accounts, alerts, history, http, transport, routes, app)

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import AsyncIterable, Callable, Collection, Generator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterable,
+    Awaitable,
+    Callable,
+    Collection,
+    Generator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from datetime import datetime, timezone
@@ -234,12 +242,18 @@ class FakeEngine:
         self.views[fqdn] = replace(self.views[fqdn], state="silent", reason="no contact")
 
 
+async def nothing() -> None:
+    pass
+
+
 class FakeAccounts:
     """Users and tokens in dictionaries."""
 
     def __init__(self) -> None:
         self.notes: list[AuditNote] = []
         self.full = False
+        self.in_between: Callable[[], Awaitable[None]] = nothing
+        """Runs while a user is being created."""
         self.people = {
             role: m.User(name=role, role=role, created=MOMENT) for role in TOKENS.values()
         }
@@ -279,6 +293,7 @@ class FakeAccounts:
         return tuple(self.people.values())
 
     async def create_user(self, principal: Principal, request: m.UserRequest) -> m.User | None:
+        await self.in_between()
         if request.name in self.people:
             return None
         user = m.User(

@@ -34,6 +34,10 @@ ROLES: tuple[Role, ...] = ("viewer", "operator", "admin")
 Permission = Literal["public", "read", "operate", "administer"]
 """``public`` needs no credential; the others are held by roles."""
 
+AnswerKind = Literal["plain", "secret", "keyed", "stream"]
+"""``secret``: it says one, once, and is never kept. ``keyed``: the route keeps its own idempotency
+keys. ``stream``: it goes on, and is counted apart."""
+
 GRANTED: dict[Role, frozenset[Permission]] = {
     "viewer": frozenset({"read"}),
     "operator": frozenset({"read", "operate"}),
@@ -75,6 +79,7 @@ class Route:
     path: str
     """As the router spells it, with ``{name}`` for a segment, below the API's prefix."""
     permission: Permission
+    answer: AnswerKind = "plain"
 
     def matches(self, path: str) -> bool:
         """Tell whether a request's path belongs to this row."""
@@ -94,17 +99,17 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/sessions", "read"),
     Route("GET", "/data", "read"),
     Route("GET", "/data/{fqdn}/{daemon}", "read"),
-    Route("GET", "/data/{fqdn}/{daemon}/stream", "read"),
+    Route("GET", "/data/{fqdn}/{daemon}/stream", "read", "stream"),
     Route("GET", "/history/{fqdn}/{daemon}", "read"),
     Route("GET", "/actions", "read"),
     Route("GET", "/actions/{name}", "read"),
     Route("GET", "/jobs", "read"),
-    Route("POST", "/jobs", "operate"),
+    Route("POST", "/jobs", "operate", "keyed"),
     Route("GET", "/jobs/{job_id}", "read"),
     Route("POST", "/jobs/{job_id}/cancel", "operate"),
     Route("POST", "/ping", "operate"),
     Route("GET", "/events", "read"),
-    Route("GET", "/events/stream", "read"),
+    Route("GET", "/events/stream", "read", "stream"),
     Route("GET", "/alerts", "read"),
     Route("GET", "/alerts/{alert_id}", "read"),
     Route("POST", "/alerts/{alert_id}/acknowledge", "operate"),
@@ -114,10 +119,10 @@ ROUTES: tuple[Route, ...] = (
     Route("DELETE", "/users/{name}", "administer"),
     Route("PUT", "/users/{name}/mandates", "administer"),
     Route("GET", "/tokens", "administer"),
-    Route("POST", "/tokens", "administer"),
+    Route("POST", "/tokens", "administer", "secret"),
     Route("DELETE", "/tokens/{token_id}", "administer"),
     Route("GET", "/enrolment-tokens", "administer"),
-    Route("POST", "/enrolment-tokens", "administer"),
+    Route("POST", "/enrolment-tokens", "administer", "secret"),
     Route("DELETE", "/enrolment-tokens/{token_id}", "administer"),
 )
 

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 import anyio
 import click
 
-from emf_agent.errors import EmfError
+from emf_agent.errors import EmfError, UsageError
 from emf_manager.admin.workbench import AdminGroup, on_data_dir
 from emf_manager.server.notify import notify
-from emf_manager.settings import DEFAULT_LISTEN, Listen, Settings
+from emf_manager.settings import DEFAULT_LISTEN, Listen, Settings, parse_seconds
 
 if TYPE_CHECKING:
     from emf_manager.server.serve import Ready
@@ -109,6 +109,23 @@ def program() -> None:
     help="A further host name or address that clients use; may be repeated.",
 )
 @click.option(
+    "--lease",
+    "lease",
+    metavar="DURATION",
+    default="60s",
+    show_default=True,
+    help="How long a node may say nothing before it counts as silent.",
+)
+@click.option(
+    "--requests-per-second",
+    "per_s",
+    metavar="N",
+    type=click.FloatRange(0.1, 10_000),
+    default=50,
+    show_default=True,
+    help="What one API token may ask in the long run; ten seconds' worth may come at once.",
+)
+@click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
@@ -120,6 +137,8 @@ def serve_command(
     store: str | None,
     listen: str,
     names: tuple[str, ...],
+    lease: str,
+    per_s: float,
     log_level: str,
     *,
     json_out: bool,
@@ -135,8 +154,28 @@ def serve_command(
     )
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    settings = Settings(data_dir, Listen.parse(listen), names, store)
+    settings = Settings(
+        data_dir,
+        Listen.parse(listen),
+        names,
+        store,
+        requests_per_s=per_s,
+        lease_s=lease_seconds(lease),
+    )
     anyio.run(until_signalled, settings, functools.partial(say_ready, json_out=json_out))
+
+
+def lease_seconds(text: str) -> float:
+    """Read a lease.
+
+    Raises:
+        UsageError: it is no duration, or one that no node could keep.
+
+    """
+    seconds = parse_seconds(text)
+    if not 5 <= seconds <= 3600:
+        raise UsageError(f"a lease of {text} is none; choose between 5s and 1h")
+    return seconds
 
 
 async def until_signalled(settings: Settings, on_ready: functools.partial[None]) -> None:

@@ -61,6 +61,10 @@ class Settings:
     """Further host names and addresses for the server's certificate."""
     store: str | None = None
     """SQLAlchemy URL; a SQLite file in the data directory where it is not said."""
+    requests_per_s: float = 50.0
+    """Of one API token, in the long run; ten seconds' worth may come at once."""
+    lease_s: float = 60.0
+    """How long a node may say nothing before it counts as silent."""
 
     @property
     def store_url(self) -> str:

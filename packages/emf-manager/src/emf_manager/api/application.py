@@ -10,8 +10,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from emf_manager.api import accounts, alerts, events, fleet, history, jobs, problems
+from emf_manager.api.answers import AnswerBook
 from emf_manager.api.guard import Guard, Visit, nobody
 from emf_manager.api.models import Health
+from emf_manager.api.pace import Limiter, Pace
 from emf_manager.api.service import Service
 from emf_manager.authorization import API_PREFIX, find_route
 
@@ -26,13 +28,21 @@ ERRORS = {
 }
 
 
-def build_api(service: Service, *, visit: Visit = nobody) -> ASGIApp:
+def build_api(
+    service: Service,
+    *,
+    visit: Visit = nobody,
+    pace: Pace | None = None,
+    answers: AnswerBook | None = None,
+) -> ASGIApp:
     """Return the guarded API over a manager; ``visit`` tells whose login a cookie is."""
     return Guard(
         build_routes(service),
         authenticate=service.accounts.authenticate,
         audit=service.accounts.audit,
         visit=visit,
+        limiter=Limiter(pace or Pace()),
+        answers=answers,
     )
 
 

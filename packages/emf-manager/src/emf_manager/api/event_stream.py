@@ -18,7 +18,7 @@ from starlette.types import Receive, Scope, Send
 from emf_agent.errors import RefusedError
 from emf_manager.api import translate
 from emf_manager.api.models import Event
-from emf_manager.api.problems import ProblemError
+from emf_manager.api.problems import BUSY_S, ProblemError
 from emf_manager.api.service import Engine
 from emf_manager.bus import TooSlowError
 from emf_manager.views import EventView
@@ -61,7 +61,7 @@ class EventStream(Response):
             with self._engine.subscribe(after=min(last, newest)) as live:
                 await self._speak(receive, send, live, last, newest)
         except RefusedError as error:
-            raise ProblemError(503, "busy", str(error)) from error
+            raise ProblemError(503, "busy", str(error), retry_after_s=BUSY_S) from error
 
     async def _speak(
         self, receive: Receive, send: Send, live: AsyncIterable[EventView], last: int, newest: int

@@ -1,7 +1,8 @@
 """The guard: the one middleware that lets a request in; nothing behind it asks who called.
 
-In this order, each before the next costs anything: the route table, the credential, the role's
-permission, the size and strictness of the body, the audit record of a write.
+In this order, each before the next costs anything: the rate of an address, the route table, the
+credential, the caller's rate, the role's permission, the size and strictness of the body, the
+idempotency key and the audit record of a write.
 
 The credential is a bearer token or, for the web page and its scripts, the cookie of a login; a
 write that rides on a cookie has to show the page's own token too (requirement R29).
@@ -10,6 +11,7 @@ write that rides on a cookie has to show the page's own token too (requirement R
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -20,6 +22,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from emf_agent.errors import EmfError
 from emf_manager.api import strict_json
+from emf_manager.api.answers import Answer, AnswerBook, Recorder, key_of
+from emf_manager.api.pace import Limiter
 from emf_manager.api.problems import ProblemError, from_error, problem_response
 from emf_manager.authorization import Principal, find_route, methods_at, permits
 from emf_manager.logins.rules import CSRF_HEADER, login_secret, unmeant
@@ -67,8 +71,17 @@ class Guard:
     """ASGI middleware around the whole API."""
 
     def __init__(
-        self, app: ASGIApp, *, authenticate: Authenticate, audit: Audit, visit: Visit = nobody
+        self,
+        app: ASGIApp,
+        *,
+        authenticate: Authenticate,
+        audit: Audit,
+        visit: Visit = nobody,
+        limiter: Limiter | None = None,
+        answers: AnswerBook | None = None,
     ) -> None:
+        self._limiter = limiter or Limiter()
+        self._answers = answers
         self._app = app
         self._authenticate = authenticate
         self._audit = audit
@@ -81,8 +94,9 @@ class Guard:
         try:
             principal = await self._admit(scope)
             body = None if is_read(scope) else await read_body(scope, receive)
+            key, given = None, None
             if body is not None and principal is not None:
-                await self._audit(note(scope, principal, "begin"))
+                key, given = await self._claim(scope, principal, body)
         except ProblemError as refusal:
             await refuse(scope, receive, send, refusal)
             return
@@ -90,17 +104,49 @@ class Guard:
             await refuse(scope, receive, send, from_error(error))
             return
         scope.setdefault("state", {})["principal"] = principal
-        if body is None or principal is None:
+        if given is not None:
+            await given.response()(scope, receive, send)
+        elif body is None or principal is None:
             await self._app(scope, receive, send)
         else:
-            await self._write(scope, Replay(body, receive), send, principal)
+            await self._write(scope, Replay(body, receive), send, principal, key)
+
+    async def _claim(
+        self, scope: Scope, principal: Principal, body: bytes
+    ) -> tuple[str | None, Answer | None]:
+        """Take the key of a write, and note that it begins; or return what was answered before."""
+        if self._answers is None or answer_kind(scope) == "keyed":
+            key = None
+        else:
+            key = key_of(scope)
+            if key is not None:
+                given = await self._answers.begin(principal.user, key, scope, body)
+                if given is not None:
+                    return key, given
+        try:
+            await self._audit(note(scope, principal, "begin"))
+        except EmfError:
+            if key is not None and self._answers is not None:
+                await self._answers.release(principal.user, key)
+            raise
+        return key, None
 
     async def _admit(self, scope: Scope) -> Principal | None:
         """Return the caller, None on a public route; refuse everybody else."""
+        now, address = anyio.current_time(), peer_of(scope)
+        check_rate(self._limiter.stranger_wait_s(address, now), f"from {address} without a token")
         route = find_route(scope["method"], scope["path"])
         if route is not None and route.permission == "public":
             return None
-        principal = await self._identify(scope, Headers(scope=scope))
+        try:
+            principal = await self._identify(scope, Headers(scope=scope))
+        except ProblemError as refusal:
+            if refusal.status == 401:
+                self._limiter.count_stranger(address, now)
+            raise
+        if route is None or route.answer != "stream":
+            wait_s = self._limiter.caller_wait_s(principal.token_id, now)
+            check_rate(wait_s, f"with this token of {principal.user}")
         if route is None:
             if methods := methods_at(scope["path"]):
                 raise ProblemError(405, "method", f"this path takes {', '.join(methods)}")
@@ -138,7 +184,12 @@ class Guard:
             await self._audit(note(scope, principal, "end", 403))
 
     async def _write(
-        self, scope: Scope, receive: Receive, send: Send, principal: Principal
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        principal: Principal,
+        key: str | None,
     ) -> None:
         status = 500
 
@@ -149,10 +200,29 @@ class Guard:
             await send(message)
 
         try:
-            await self._app(scope, receive, observed)
+            if key is None or self._answers is None:
+                await self._app(scope, receive, observed)
+            else:
+                await self._keyed(self._answers, scope, receive, observed, (principal.user, key))
         finally:
             with anyio.move_on_after(AUDIT_S, shield=True):
                 await self._note_end(scope, principal, status)
+
+    async def _keyed(
+        self,
+        answers: AnswerBook,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        key: tuple[str, str],
+    ) -> None:
+        told = Recorder()
+        try:
+            await self._app(scope, receive, told)
+        finally:
+            with anyio.move_on_after(AUDIT_S, shield=True):
+                await answers.end(*key, told, secret=answer_kind(scope) == "secret")
+            await told.tell(send)
 
     async def _note_end(self, scope: Scope, principal: Principal, status: int) -> None:
         try:
@@ -173,6 +243,28 @@ class Replay:
             return await self._receive()
         body, self._body = self._body, None
         return {"type": "http.request", "body": body, "more_body": False}
+
+
+def check_rate(wait_s: float, whose: str) -> None:
+    """Let pass who need not wait.
+
+    Raises:
+        ProblemError: 429, with how long to wait.
+
+    """
+    if wait_s > 0:
+        why = f"too many requests {whose}; wait {math.ceil(wait_s)} s"
+        raise ProblemError(429, "too-many", why, retry_after_s=wait_s)
+
+
+def answer_kind(scope: Scope) -> str:
+    route = find_route(scope["method"], scope["path"])
+    return "plain" if route is None else route.answer
+
+
+def peer_of(scope: Scope) -> str:
+    client = scope.get("client")
+    return client[0] if client else "local"
 
 
 def is_read(scope: Scope) -> bool:
@@ -238,12 +330,11 @@ async def refuse(scope: Scope, receive: Receive, send: Send, refusal: ProblemErr
 def note(
     scope: Scope, principal: Principal, phase: Literal["begin", "end"], status: int | None = None
 ) -> AuditNote:
-    client = scope.get("client")
     return AuditNote(
         user=principal.user,
         method=scope["method"],
         path=scope["path"],
-        peer=client[0] if client else "local",
+        peer=peer_of(scope),
         phase=phase,
         status=status,
     )

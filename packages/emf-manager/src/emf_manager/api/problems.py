@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -17,6 +18,7 @@ from emf_agent.errors import EmfError, RefusedError, UsageError
 from emf_manager import views as v
 
 __all__ = [
+    "BUSY_S",
     "MEDIA_TYPE",
     "PROBLEM_TYPE",
     "FieldFault",
@@ -31,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 PROBLEM_TYPE = "urn:emf-agent:problem:"
 MEDIA_TYPE = "application/problem+json"
+BUSY_S = 5.0
 ECHOED = 80
 """Characters of a wrong value that are given back."""
 
@@ -74,6 +77,8 @@ TITLES = {
     "method": "This method is not allowed here",
     "too-large": "The body is too large",
     "media-type": "The body must be JSON",
+    "too-many": "Too many requests",
+    "changed": "It was changed meanwhile",
     "busy": "The manager cannot take this now",
     "internal": "The manager failed",
 }
@@ -102,6 +107,7 @@ class ProblemError(Exception):
         *,
         errors: Sequence[FieldFault] = (),
         suggestions: Sequence[str] = (),
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -109,6 +115,8 @@ class ProblemError(Exception):
         self.detail = detail
         self.errors = tuple(errors)
         self.suggestions = tuple(suggestions)
+        self.retry_after_s = retry_after_s
+        """When asking again makes sense; None where it does not."""
 
 
 def problem_response(
@@ -124,10 +132,13 @@ def problem_response(
         errors=error.errors,
         suggestions=error.suggestions,
     )
+    told = {**(headers or {}), "Cache-Control": "no-store"}
+    if error.retry_after_s is not None:
+        told["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
     return JSONResponse(
         body.model_dump(mode="json", exclude_defaults=False),
         status_code=error.status,
-        headers={**(headers or {}), "Cache-Control": "no-store"},
+        headers=told,
         media_type=MEDIA_TYPE,
     )
 
@@ -186,7 +197,8 @@ def from_error(error: EmfError) -> ProblemError:
             return ProblemError(422, "invalid", str(error))
         case _:
             logger.error("request failed kind=%s reason=%s", type(error).__name__, error)
-            return ProblemError(503, "busy", "the manager cannot take this now; its log has why")
+            why = "the manager cannot take this now; its log has why"
+            return ProblemError(503, "busy", why, retry_after_s=BUSY_S)
 
 
 def field_fault(fault: Mapping[str, Any]) -> FieldFault:

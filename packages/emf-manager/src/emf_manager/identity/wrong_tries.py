@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from ipaddress import IPv6Address, ip_address
 
-__all__ = ["WrongTries"]
+__all__ = ["WrongTries", "network"]
 
 WINDOW_S = 60.0
 PER_ADDRESS = 10

@@ -13,7 +13,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from emf_manager.alert_book import AlertBook
 from emf_manager.api.account_book import AccountBook
+from emf_manager.api.answers import AnswerBook
 from emf_manager.api.application import build_api
+from emf_manager.api.pace import Pace
 from emf_manager.api.service import Service
 from emf_manager.authorization import API_PREFIX
 from emf_manager.callers import Caller
@@ -29,7 +31,7 @@ from emf_manager.logins.book import LoginBook
 from emf_manager.mailboxes.routes import mailbox_routes
 from emf_manager.mailboxes.shelf import Shelf
 from emf_manager.records import Node
-from emf_manager.store.interface import Store
+from emf_manager.store.sql import SqlStore
 from emf_manager.web.application import build_web
 from emf_manager.web.pages import UI
 
@@ -40,19 +42,21 @@ logger = logging.getLogger(__name__)
 
 def create_app(
     engine: Engine,
-    store: Store,
+    store: SqlStore,
     alerts: AlertBook,
     history: HistoryBook,
     authorities: Callable[[], Authorities],
     membership: Membership,
     shelf: Shelf,
+    pace: Pace,
 ) -> ASGIApp:
     """Return the application of a manager whose parts are open."""
     registrar = Registrar(store, authorities, membership)
     accounts = AccountBook(store, lambda: authorities().issuing.fingerprint)
     logins = LoginBook(store, accounts)
     service = Service(engine, accounts, alerts, history)
-    api = build_api(service, visit=logins.visit)
+    answers = AnswerBook(store.answers)
+    api = build_api(service, visit=logins.visit, pace=pace, answers=answers)
     web = build_web(service, api, logins)
     peers = Peers(membership)
     agents = Starlette(

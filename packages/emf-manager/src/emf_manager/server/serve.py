@@ -8,7 +8,7 @@ import shutil
 import socket
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ import uvicorn
 from emf_agent.errors import ConfigurationError
 from emf_manager.alert_book import open_alerts
 from emf_manager.alerts.conditions import Room
+from emf_manager.api.pace import Pace, Rate
 from emf_manager.engine import Engine, open_engine
 from emf_manager.history.book import open_history
 from emf_manager.identity.membership import Membership
@@ -69,7 +70,7 @@ async def serve(
         identity = ServerIdentity(settings)
         async with (
             open_store(settings.store_url) as store,
-            open_engine(store, limits=limits) as engine,
+            open_engine(store, limits=limits or limits_of(settings)) as engine,
             open_alerts(
                 store.alerts, store, engine, room=functools.partial(room_at, settings.data_dir)
             ) as alerts,
@@ -86,6 +87,7 @@ async def serve(
                 lambda: identity.authorities,
                 membership,
                 shelf,
+                pace_of(settings),
             )
             server = Server(configuration(app, identity))
             url = url_of(settings.listen, sock.getsockname()[1])
@@ -134,6 +136,23 @@ def configuration(app: Any, door: Door) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_S,
         timeout_graceful_shutdown=GRACE_S,
     )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return the paces of the engine: a node asks at least twice within its lease."""
+    ordinary = Limits()
+    return replace(
+        ordinary,
+        lease_s=settings.lease_s,
+        poll_s=min(ordinary.poll_s, settings.lease_s / 2.4),
+        ancestor_poll_s=min(ordinary.ancestor_poll_s, settings.lease_s / 2),
+    )
+
+
+def pace_of(settings: Settings) -> Pace:
+    """Return the limits of the API."""
+    per_s = settings.requests_per_s
+    return Pace(callers=Rate(per_s, max(1, int(10 * per_s))))
 
 
 def room_at(directory: Path) -> Room | None:

@@ -31,6 +31,7 @@ __all__ = [
     "HEAD",
     "METADATA",
     "alerts",
+    "answers",
     "api_tokens",
     "audit",
     "certificates",
@@ -51,7 +52,7 @@ __all__ = [
     "values",
 ]
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; what a fresh database is stamped with."""
 
 LARGEST = 2**63 - 1
@@ -376,3 +377,16 @@ logins = Table(
     Column("browser", Words, nullable=False),
     Index(None, "user"),
 )
+
+answers = Table(
+    "answers",
+    METADATA,
+    Column("user", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("status", Integer),
+    Column("body", Text),
+    Index(None, "at"),
+)
+"""Of writes with an idempotency key. A user that was deleted may have some left, for a day."""

@@ -32,6 +32,7 @@ from emf_manager.records import (
 from emf_manager.store import identity_rows, job_rows
 from emf_manager.store import schema as t
 from emf_manager.store.alert_rows import AlertRows, AlertStore
+from emf_manager.store.answer_rows import AnswerRows, AnswerStore
 from emf_manager.store.changes import record
 from emf_manager.store.connections import Connections, connect, explain_failure
 from emf_manager.store.history import HistoryStore
@@ -102,6 +103,7 @@ class SqlStore:
         self._writer = writer
         self._readers = anyio.CapacityLimiter(4)
         self.alerts: AlertStore = AlertRows(self._read, writer.write)
+        self.answers: AnswerStore = AnswerRows(writer.write)
         self.logins: LoginStore = SqlLogins(self._read, writer.write)
         self.history: HistoryStore = SqlHistory(self._read, writer.write)
 
