@@ -19,7 +19,14 @@ from emf_manager.logins.rules import COOKIE
 from emf_manager.records import ApiToken, NewAudit, User, hash_secret
 from emf_manager.store.sql import SqlStore, open_store
 from emf_manager.web.application import build_web
-from tests.manager.api.fakes import NOW, FakeAccounts, FakeEngine, a_service
+from tests.manager.api.fakes import (
+    NOW,
+    FakeAccounts,
+    FakeAlerts,
+    FakeEngine,
+    FakeHistory,
+    a_service,
+)
 from tests.manager.api.in_memory import InMemory
 
 HOST = "manager.example.com"
@@ -73,6 +80,8 @@ class Site:
 
     engine: FakeEngine
     accounts: FakeAccounts
+    alerts: FakeAlerts
+    history: FakeHistory
     store: SqlStore
     book: LoginBook
     times: Times
@@ -99,13 +108,14 @@ def anyio_backend() -> str:
 @pytest.fixture
 async def site(api_routes: FastAPI) -> AsyncIterator[Site]:
     engine, accounts, times = FakeEngine(), FakeAccounts(), Times()
+    alerts, history = FakeAlerts(), FakeHistory()
     async with open_store("sqlite://") as store:
         for role in ROLES:
             await store.add_user(User(role, role, NOW), audit=NOTE)
             token = ApiToken(f"id-of-{role}", hash_secret(f"{role}-token"), role, NOW)
             await store.add_token(token, audit=NOTE)
         book = LoginBook(store, accounts, now=lambda: times.wall, monotonic=lambda: times.monotonic)
-        service = a_service(engine, accounts, now=lambda: times.wall)
+        service = a_service(engine, accounts, alerts, history, now=lambda: times.wall)
         api_routes.state.service = service
         api = Guard(
             api_routes,
@@ -115,4 +125,4 @@ async def site(api_routes: FastAPI) -> AsyncIterator[Site]:
         )
         transport = InMemory(build_web(service, api, book))
         async with transport:
-            yield Site(engine, accounts, store, book, times, transport)
+            yield Site(engine, accounts, alerts, history, store, book, times, transport)

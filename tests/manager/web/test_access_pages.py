@@ -216,3 +216,53 @@ async def test_an_odd_question_about_events_is_harmless(site: Site, query: str) 
     browser = await admin(site)
 
     assert (await browser.get(f"/ui/events?{query}")).status_code == 200
+
+
+# Alerts
+
+
+async def test_alerts_are_acknowledged_with_a_note(site: Site) -> None:
+    site.alerts.put(text="no contact for 60 s")
+    browser = site.browser()
+    await browser.sign_in("operator")
+
+    before = (await browser.get("/ui/alerts")).text
+    done = await browser.press("/ui/alerts/1/acknowledge", note="the disk is ordered")
+    after = (await browser.get("/ui/alerts")).text
+
+    assert "no contact for 60 s" in before
+    assert done.headers["location"] == "/ui/alerts"
+    assert "operator looks after it since" in after
+    assert "the disk is ordered" in after
+    assert "/acknowledge" not in after
+
+
+async def test_a_viewer_only_sees_alerts(site: Site) -> None:
+    site.alerts.put()
+    browser = site.browser()
+    await browser.sign_in("viewer")
+
+    assert "/acknowledge" not in (await browser.get("/ui/alerts")).text
+    assert (await browser.press("/ui/alerts/1/acknowledge")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("state=all", 200),
+        ("state=cleared", 200),
+        ("state=odd", 422),
+        ("nodes=oss[01", 422),
+        ("nodes=nobody", 404),
+        ("severity=odd", 422),
+        ("cursor=odd", 422),
+    ],
+)
+async def test_an_odd_question_about_alerts_is_answered(
+    site: Site, query: str, status: int
+) -> None:
+    browser = await admin(site)
+
+    assert (await browser.get(f"/ui/alerts?{query}")).status_code == status
+    assert (await browser.press("/ui/alerts/99/acknowledge")).status_code == 404
+    assert (await browser.press("/ui/alerts/x/acknowledge")).status_code == 422

@@ -29,6 +29,7 @@ FILLED = {
     "name": "start_unit",
     "login_id": "none",
     "token_id": "t0",
+    "alert_id": "1",
 }
 PUBLIC = ("/ui/login", "/ui/static/0/page.css", "/ui/nothing", "/ui", "/")
 

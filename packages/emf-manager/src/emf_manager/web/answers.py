@@ -13,7 +13,7 @@ __all__ = ["get"]
 T = TypeVar("T", bound=BaseModel)
 
 
-async def get(visit: Visit, kind: type[T], path: str, **query: str | int | None) -> T:
+async def get(visit: Visit, kind: type[T], path: str, /, **query: str | int | None) -> T:
     """Return what is at a path of the API; what is None is not asked for.
 
     Raises:

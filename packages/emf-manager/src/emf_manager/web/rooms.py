@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from emf_manager.web import access, account, actions, audit, daemons, events, fleet, jobs
+from emf_manager.web import access, account, actions, alerts, audit, daemons, events, fleet, jobs
 from emf_manager.web.pages import Page
 
 __all__ = ["PAGES"]
@@ -12,6 +12,7 @@ PAGES: tuple[Page, ...] = (
     *daemons.PAGES,
     *actions.PAGES,
     *jobs.PAGES,
+    *alerts.PAGES,
     *events.PAGES,
     *audit.PAGES,
     *access.PAGES,
