@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import anyio
 
@@ -37,6 +38,10 @@ from emf_agent.wire import (
 # httpx imports its command line where rich and pygments are installed, and does without where it
 # cannot: 80 modules and 4 MiB that the agent would carry for nothing.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]
+# httpcore imports sniffio at each lock it takes. Where it is not installed (anyio does without),
+# each try is a search of every folder of sys.path: a fifth of what a request costs.
+if find_spec("sniffio") is None:
+    sys.modules["sniffio"] = None  # type: ignore[assignment]
 import httpx  # noqa: E402
 
 __all__ = ["PollQuery", "Polled", "Posted", "Transport", "enrol", "open_transport"]
