@@ -2,14 +2,18 @@
 
 Outside the floors; nothing of the agent imports it. As a pytest plugin
 (``pytest_plugins = ["emf_agent.testing"]``) it offers the fixture ``anyio_backend`` in virtual time
-on asyncio and trio.
+on asyncio and trio. ``emf_agent.testing.fleet`` is many agents in one process, for a real manager.
 """
+
+from importlib.util import find_spec
 
 from emf_agent.testing.daemons import Sample, sample_daemon
 from emf_agent.testing.fake_manager import FakeManager
-from emf_agent.testing.fixtures import anyio_backend
 from emf_agent.testing.journals import open_unthreaded_journal
 from emf_agent.testing.virtual_time import VirtualTimeLoop
+
+if find_spec("pytest"):  # a simulated fleet runs where no tests do
+    from emf_agent.testing.fixtures import anyio_backend
 
 __all__ = [
     "FakeManager",
