@@ -61,15 +61,18 @@ def span(query: m.HistoryQuery, now: float) -> tuple[float, float]:
 
     """
     end = min(now, seconds(query.end, now))
-    start = seconds(query.start, end - HOUR_S)
+    if query.start is not None and query.last is not None:
+        raise impossible("query.last", "no `from` beside it", str(query.last))
+    start = seconds(query.start, end - (query.last or HOUR_S))
     if not 0 < end - start <= LONGEST_S:
-        raise ProblemError(
-            422,
-            "invalid",
-            "query.from has to be before query.to and before now, by ten years at most",
-            errors=[FieldFault(field="query.from", expected="a time before `to`", got=str(start))],
-        )
+        expected = "a time before `to` and before now, by ten years at most"
+        raise impossible("query.from", expected, str(query.start))
     return start, end
+
+
+def impossible(field: str, expected: str, got: str) -> ProblemError:
+    fault = FieldFault(field=field, expected=expected, got=got)
+    return ProblemError(422, "invalid", f"{field}: expected {expected}, got {got}", errors=[fault])
 
 
 def seconds(given: datetime | None, otherwise: float) -> float:

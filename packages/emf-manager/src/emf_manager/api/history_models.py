@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, field_validator
 
-from emf_manager.api.models import MOMENT, NODE, Answer
+from emf_manager.api.models import MOMENT, NODE, Answer, Seconds
 
 __all__ = ["History", "HistoryQuery", "Series"]
 
@@ -34,6 +34,9 @@ class HistoryQuery(BaseModel):
         description="RFC 3339 or seconds since the epoch; an hour before `to` if it is not said.",
     )
     end: AwareDatetime | None = Field(default=None, alias="to", description="Else now.")
+    last: Seconds | None = Field(
+        default=None, description="Instead of `from`: so many seconds before `to`."
+    )
     points: Annotated[int, Field(ge=1, le=MOST_POINTS)] = Field(
         default=300, description="About how many; steps are round, so there may be fewer."
     )

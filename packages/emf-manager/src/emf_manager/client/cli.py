@@ -11,10 +11,12 @@ from emf_manager.client.audit import audit
 from emf_manager.client.catalogue import action
 from emf_manager.client.config import config
 from emf_manager.client.connection import Flags
+from emf_manager.client.data import data
 from emf_manager.client.events import event
 from emf_manager.client.jobs import job, run
-from emf_manager.client.nodes import data, node, ping, session, whoami
+from emf_manager.client.nodes import node, ping, session, whoami
 from emf_manager.client.program import Group, Setup
+from emf_manager.client.watch import watch
 
 __all__ = ["emf", "main"]
 
@@ -54,7 +56,10 @@ def emf(
         ctx.color = False
 
 
-for command in (action, alert, audit, config, data, event, job, node, ping, run, session, whoami):
+for command in (
+    *(action, alert, audit, config, data, event, job),
+    *(node, ping, run, session, whoami, watch),
+):
     emf.add_command(command)
 
 

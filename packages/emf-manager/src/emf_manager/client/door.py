@@ -123,15 +123,15 @@ class Door:
 
     @asynccontextmanager
     async def stream(
-        self, params: Mapping[str, object], last_id: str | None
+        self, params: Mapping[str, object], last_id: str | None, *, path: str = "events/stream"
     ) -> AsyncIterator[AsyncIterator[PushedEvent]]:
-        """Open the event stream after an event; raises as ``get``, while reading too."""
+        """Open a stream of events after one of them; raises as ``get``, while reading too."""
         headers = {} if last_id is None else {"Last-Event-ID": last_id}
         with self._errors():
             async with aconnect_sse(
                 self._client,
                 "GET",
-                "events/stream",
+                path,
                 params=present(params),
                 headers=headers,
                 timeout=httpx.Timeout(30.0, read=SILENCE_S),

@@ -13,7 +13,7 @@ from emf_agent.errors import ManagerUnreachableError
 from emf_manager.client.door import Door, ProblemAnswerError, PushedEvent
 from emf_manager.client.job_view import JobView, Target
 
-__all__ = ["follow_events", "follow_job"]
+__all__ = ["follow_events", "follow_job", "follow_stream"]
 
 ATTEMPTS = 8
 """Breaks in a row, without one event between them, after which the manager counts as gone."""
@@ -33,12 +33,21 @@ async def follow_events(
 
     """
     last_id = None if after is None else str(after)
+    async with aclosing(follow_stream(door, "events/stream", params, last_id=last_id)) as events:
+        async for event in events:
+            yield event
+
+
+async def follow_stream(
+    door: Door, path: str, params: Mapping[str, object], *, last_id: str | None
+) -> AsyncGenerator[PushedEvent | None, None]:
+    """Yield what a stream tells, and None once back after a break; raises as ``follow_events``."""
     breaks = 0
     broken = False
     while True:
         pause = True
         try:
-            async with door.stream(params, last_id) as events:
+            async with door.stream(params, last_id, path=path) as events:
                 if broken:
                     yield None
                 async for event in events:

@@ -1,4 +1,4 @@
-"""``emf node``, ``session``, ``data``, ``ping``, ``whoami``: what is known of the fleet."""
+"""``emf node``, ``session``, ``ping``, ``whoami``: what is known of the fleet."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from emf_manager.client.door import Door
 
-__all__ = ["data", "node", "ping", "session", "whoami"]
+__all__ = ["node", "ping", "session", "whoami"]
 
 
 @click.group(cls=Group)
@@ -136,22 +136,6 @@ async def list_sessions(
             for each in found
         ),
     )
-
-
-@click.command()
-@click.argument("fqdn", metavar="NODE")
-@click.argument("daemon")
-@as_json
-@talks
-async def data(door: Door, fqdn: str, daemon: str, *, json_out: bool) -> None:
-    """Show the latest value of DAEMON on NODE, and how old it is."""
-    found = await door.get(f"data/{quote(fqdn, safe='')}/{quote(daemon, safe='')}")
-    if json_out:
-        say_json(found)
-        return
-    mark = "; STALE: the node is silent or the session is over" if found["stale"] else ""
-    hint(f"{found['node']} {found['daemon']}: as of {found['as_of']} ({age(found['age_s'])}){mark}")
-    say_json(found["value"])
 
 
 @click.command()
