@@ -32,6 +32,7 @@ __all__ = ["emf", "main"]
 @click.option(
     "--ca", type=click.Path(path_type=Path), help="CA certificate of the manager [env EMF_CA]."
 )
+@click.option("--explain", is_flag=True, help="Only show the HTTP request of the command, as curl.")
 @click.version_option(package_name="emf-manager", prog_name="emf")
 @click.pass_context
 def emf(
@@ -40,6 +41,8 @@ def emf(
     token: str | None,
     token_file: Path | None,
     ca: Path | None,
+    *,
+    explain: bool,
 ) -> None:
     """Operate a fleet of storage nodes through its EMF manager.
 
@@ -52,6 +55,7 @@ def emf(
     """
     setup = ctx.ensure_object(Setup)
     setup.flags = Flags(manager, token, token_file, ca)
+    setup.explain = explain
     if setup.environ.get("NO_COLOR"):
         ctx.color = False
 

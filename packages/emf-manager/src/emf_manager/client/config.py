@@ -12,7 +12,7 @@ import click
 from emf_agent.errors import ConfigurationError
 from emf_manager.client.connection import KEYS, read_file, url_faults
 from emf_manager.client.output import hint, say_json, table
-from emf_manager.client.program import Group, Setup, as_json
+from emf_manager.client.program import Group, Setup, as_json, explains
 
 __all__ = ["config"]
 
@@ -20,6 +20,9 @@ __all__ = ["config"]
 @click.group(cls=Group)
 def config() -> None:
     """Keep the manager's address and your token in your own file."""
+    if explains():
+        hint("emf config asks no manager: it reads and writes your own file")
+        click.get_current_context().exit()
 
 
 @config.command("set")

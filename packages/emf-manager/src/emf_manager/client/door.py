@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import anyio
 import httpx
 from httpx_sse import SSEError, aconnect_sse
 from pydantic import JsonValue
 
 from emf_agent.errors import ConfigurationError, EmfError, ManagerUnreachableError
 from emf_manager.client.connection import Connection
+from emf_manager.client.explain import Explained, as_curl
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-__all__ = ["API", "Door", "ProblemAnswerError", "PushedEvent"]
+__all__ = ["API", "Door", "Explaining", "ProblemAnswerError", "PushedEvent"]
 
 API = "/api/v1"
 SILENCE_S = 45.0
 """Three heartbeats of the event stream: a stream quiet for longer is broken."""
+
+PATIENCE = 3
+"""How often a request is sent again that was one too many (429)."""
+LONGEST_WAIT_S = 10.0
 
 EXIT_CODES = {"no-node-matched": 4, "refused": 5, "forbidden": 5, "unauthorized": 5, "invalid": 2}
 """From the kind of a problem to the exit code of the conventions; 1 for all others."""
@@ -49,6 +56,26 @@ class PushedEvent:
     id: str
     kind: str
     data: JsonValue
+
+
+class Explaining(httpx.AsyncBaseTransport):
+    """Stands where the connection would be: shows the request, and sends nothing."""
+
+    def __init__(self, show: Callable[[str], None], ca: Path | None) -> None:
+        self._show = show
+        self._ca = ca
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Show a request as a command.
+
+        Raises:
+            Explained: always; what would come next depends on the answer.
+
+        """
+        headers = [(name.title(), value) for name, value in request.headers.items()]
+        body = await request.aread()
+        self._show(as_curl(request.method, str(request.url), headers, body, ca=self._ca))
+        raise Explained
 
 
 class Door:
@@ -159,7 +186,7 @@ class Door:
         timeout_s: float = 30.0,
     ) -> Any:
         with self._errors():
-            answer = await self._client.request(
+            request = self._client.build_request(
                 method,
                 path.lstrip("/"),
                 params=present(params or {}),
@@ -167,6 +194,12 @@ class Door:
                 headers=dict(headers or {}),
                 timeout=httpx.Timeout(timeout_s, connect=10.0),
             )
+            answer = await self._client.send(request)
+            for _ in range(PATIENCE):
+                if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                    break
+                await anyio.sleep(wait_s(answer))
+                answer = await self._client.send(request)
             self._raise_for(answer)
             return answer.json() if answer.content else None
 
@@ -191,6 +224,12 @@ class Door:
         except (SSEError, json.JSONDecodeError, UnicodeDecodeError) as error:
             why = "what answers there is not an EMF manager"
             raise ManagerUnreachableError(self.url, why) from error
+
+
+def wait_s(answer: httpx.Response) -> float:
+    """Return how long a manager that was asked too much wants us to wait, within reason."""
+    told = answer.headers.get("retry-after", "")
+    return min(LONGEST_WAIT_S, float(told)) if told.isdecimal() else 1.0
 
 
 def present(params: Mapping[str, object]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ ATTEMPTS = 8
 PAUSE_S = 0.25
 MAX_PAUSE_S = 10.0
 SERVER_FAULT = 500
+ASK_LATER = {429}
 
 
 async def follow_events(
@@ -61,7 +62,9 @@ async def follow_stream(
             if breaks >= ATTEMPTS:
                 raise
         except ProblemAnswerError as answer:
-            if answer.status < SERVER_FAULT or breaks >= ATTEMPTS:
+            if not (answer.status in ASK_LATER or answer.status >= SERVER_FAULT):
+                raise
+            if breaks >= ATTEMPTS:
                 raise
         broken = True
         breaks += 1

@@ -9,7 +9,7 @@ import click
 
 from emf_manager.client.durations import Seconds
 from emf_manager.client.output import age, hint, one_line, say_json, table, tidy
-from emf_manager.client.program import Group, as_json, excluded, talks, to_run
+from emf_manager.client.program import Group, as_json, excluded, explains, talks, to_run
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -105,7 +105,7 @@ async def revoke_node(door: Door, fqdn: str, reason: str | None) -> None:
 @talks
 async def remove_node(door: Door, fqdn: str, reason: str | None, *, yes: bool) -> None:
     """Remove NODE and all that is known of it; its name is free again."""
-    if not yes:
+    if not (yes or explains()):
         click.confirm(f"remove {fqdn}, its sessions and values", abort=True, err=True)
     await door.delete(f"nodes/{quote(fqdn, safe='')}", {"reason": reason})
     hint(f"{fqdn} is removed")

@@ -15,6 +15,7 @@ import click
 
 from emf_agent.errors import EmfError
 from emf_manager.client.connection import Flags, default_file, resolve
+from emf_manager.client.explain import Explained
 from emf_manager.client.output import tidy
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from emf_manager.client.door import Door
 
-__all__ = ["INTERRUPTED", "Group", "Setup", "as_json", "excluded", "talks", "to_run"]
+__all__ = ["INTERRUPTED", "Group", "Setup", "as_json", "excluded", "explains", "talks", "to_run"]
 
 INTERRUPTED = 130
 
@@ -55,6 +56,8 @@ class Setup:
     run: Callable[[Callable[[], Awaitable[Any]]], Any] = converse
     """Runs one conversation with the manager to its end."""
     flags: Flags = field(default_factory=Flags)
+    explain: bool = False
+    """Whether requests are only to be shown."""
 
     @property
     def file(self) -> Path:
@@ -68,9 +71,11 @@ class Setup:
             ConfigurationError: the settings do not lead to a manager.
 
         """
-        from emf_manager.client.door import Door
+        from emf_manager.client.door import Door, Explaining
 
         connection = resolve(self.flags, self.environ, self.file)
+        if self.explain:
+            return Door(connection, Explaining(click.echo, connection.ca))
         return Door(connection, self.transport() if self.transport else None)
 
 
@@ -114,10 +119,19 @@ def talks(body: Callable[Concatenate[Door, P], Awaitable[R]]) -> Callable[P, R]:
             async with setup.door() as door:
                 return await body(door, *args, **kwargs)
 
-        answer: R = setup.run(with_door)
+        try:
+            answer: R = setup.run(with_door)
+        except Explained:
+            click.get_current_context().exit()
         return answer
 
     return command
+
+
+def explains() -> bool:
+    """Tell whether requests are only shown: then nobody is asked whether they mean it."""
+    setup = click.get_current_context().find_object(Setup)
+    return setup is not None and setup.explain
 
 
 def as_json(command: F) -> F:
