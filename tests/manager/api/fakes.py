@@ -28,8 +28,10 @@ from emf_manager.authorization import Mandate, Principal, Role
 from emf_manager.bus import Bus
 from emf_manager.history.book import HistoryView, SeriesView
 from emf_manager.history.downsampling import Bucket
+from emf_manager.records import Certificate
 from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.store.interface import StoreFullError
+from emf_manager.store.node_rows import NodeFile, PastTarget
 from emf_manager.value_watch import Follower, ValueWatch
 
 NOW = 1_770_000_000.0
@@ -91,6 +93,20 @@ class FakeEngine:
             v.RollEntry(one.fqdn, one.role, one.state, one.waiting, one.last_contact)
             for one in await self.nodes()
         )
+
+    async def node_file(self, fqdn: str) -> NodeFile:
+        await self.node(fqdn)
+        past = tuple(
+            PastTarget(
+                *(job.id, job.action, job.requester, job.created, job.dry_run),
+                *(target.state, target.outcome, target.reason, target.seconds),
+            )
+            for job_id, job in sorted(self.kept.items(), reverse=True)
+            for target in job.targets
+            if target.node == fqdn
+        )
+        certificate = Certificate("5A3C", fqdn, NOW - 86400, NOW + 60 * 86400, "ab", "", None)
+        return NodeFile(NOW - 86400, (certificate,), past)
 
     async def node(self, fqdn: str) -> v.NodeView:
         if fqdn not in self.views:

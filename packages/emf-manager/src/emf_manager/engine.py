@@ -23,6 +23,7 @@ from emf_manager.limits import Limits
 from emf_manager.records import LatestValue, Node
 from emf_manager.seats import NodeGoneError, Seat, Seats
 from emf_manager.store.interface import Loaded, Store, StoreError
+from emf_manager.store.node_rows import NodeFile
 from emf_manager.value_watch import Follower, ValueWatch
 from emf_manager.views import (
     CatalogueEntry,
@@ -241,6 +242,13 @@ class Engine:
                 else show.roll_entry(row, desk.node, desk.last_contact)
             )
         return tuple(entries)
+
+    async def node_file(self, fqdn: str) -> NodeFile:
+        """Return what is on file about a node; NotFoundError where it is not enrolled."""
+        found = await self._store.node_file(fqdn)
+        if found is None:
+            raise NotFoundError("node", fqdn)
+        return found
 
     async def node(self, fqdn: str) -> NodeView:
         """Return one node; NotFoundError where it is not enrolled."""

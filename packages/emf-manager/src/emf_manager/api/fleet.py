@@ -84,15 +84,8 @@ async def list_nodes(
 
 @router.get("/nodes/{fqdn}", tags=["fleet"], response_model=m.NodeDetail)
 async def show_node(manager: Manager, fqdn: str, request: Request) -> Any:
-    """Show one node: contact, sessions, plugins."""
-    name = await one_node(manager, fqdn)
-    view = await manager.engine.node(name)
-    try:
-        report = (await manager.engine.latest(name, "agent")).value
-    except NotFoundError:
-        report = None
-    alerts = manager.alerts.counts().get(name, 0)
-    node = translate.node_detail(view, report, manager.now(), alerts=alerts)
+    """Show one node: contact, sessions, plugins, certificates, the last jobs on it."""
+    node = await described(manager, await one_node(manager, fqdn))
     return tagged(request, node, stable([node]))
 
 
@@ -216,6 +209,18 @@ async def ping(manager: Manager, caller: Caller, body: m.PingRequest) -> Any:
     allow_nodes(caller, names)
     results = await manager.engine.ping(names, timeout_s=body.timeout_s)
     return m.PingAnswer(results=tuple(map(translate.ping, results)))
+
+
+async def described(manager: Service, name: str) -> m.NodeDetail:
+    """Return one node with what its agent reports, and what is on file about it."""
+    view = await manager.engine.node(name)
+    file = await manager.engine.node_file(name)
+    try:
+        report = (await manager.engine.latest(name, "agent")).value
+    except NotFoundError:
+        report = None
+    alerts = manager.alerts.counts().get(name, 0)
+    return translate.node_detail(view, report, file, manager.now(), alerts=alerts)
 
 
 async def targeted(manager: Service, nodes: str | None, exclude: str | None) -> tuple[str, ...]:

@@ -26,7 +26,9 @@ __all__ = [
     "NewEnrolmentToken",
     "NewToken",
     "Node",
+    "NodeCertificate",
     "NodeDetail",
+    "NodeJob",
     "PingAnswer",
     "PingRequest",
     "PingResult",
@@ -109,10 +111,37 @@ class Plugin(Answer):
     reason: str | None = None
 
 
+class NodeCertificate(Answer):
+    """One certificate of a node."""
+
+    serial: str = Field(examples=["5A3C9F"])
+    not_before: datetime = Field(examples=[MOMENT])
+    not_after: datetime = Field(examples=[MOMENT])
+    revoked: datetime | None = None
+    reason: str | None = Field(default=None, description="Why it was revoked.")
+
+
+class NodeJob(Answer):
+    """A job, as far as it is about one node."""
+
+    job_id: str = Field(examples=["01931f6e-6b7a-7c3e-9d50-1f7f4f3c2a10"])
+    action: str = Field(examples=["package_installed"])
+    user: str = Field(examples=["maria"])
+    created: datetime = Field(examples=[MOMENT])
+    dry_run: bool = False
+    state: str = Field(examples=["final"])
+    outcome: str | None = Field(default=None, examples=["ok"])
+    reason: str | None = None
+    seconds: float | None = Field(default=None, examples=[0.12])
+
+
 class NodeDetail(Node):
-    """One node with what its agent reports of itself."""
+    """One node with what its agent reports of itself, and what is on file about it."""
 
     plugins: tuple[Plugin, ...] = ()
+    enrolled: datetime | None = Field(default=None, examples=[MOMENT])
+    certificates: tuple[NodeCertificate, ...] = Field(default=(), description="Newest first.")
+    jobs: tuple[NodeJob, ...] = Field(default=(), description="The last 20, newest first.")
 
 
 class NodeReason(Question):

@@ -17,6 +17,7 @@ from emf_manager.api.guard import AuditNote, principal_of
 from emf_manager.authorization import Principal
 from emf_manager.history.book import HistoryView, SeriesView
 from emf_manager.store.alert_rows import AlertFilter
+from emf_manager.store.node_rows import NodeFile
 from emf_manager.value_watch import Follower
 
 __all__ = ["Accounts", "Alerts", "Caller", "Engine", "Manager", "Service"]
@@ -31,6 +32,10 @@ class Engine(Protocol):
 
     async def roll(self) -> tuple[v.RollEntry, ...]:
         """Return every enrolled node, by name, as a look at the whole fleet needs it."""
+        ...
+
+    async def node_file(self, fqdn: str) -> NodeFile:
+        """Return what is on file about a node; NotFoundError."""
         ...
 
     async def node(self, fqdn: str) -> v.NodeView:

@@ -12,6 +12,8 @@ from emf_manager import views as v
 from emf_manager.api import models as m
 from emf_manager.authorization import Mandate
 from emf_manager.nodesets import fold_nodes
+from emf_manager.records import Certificate
+from emf_manager.store.node_rows import NodeFile, PastTarget
 
 __all__ = ["action", "data", "event", "job", "job_summary", "moment", "node", "node_detail"]
 __all__ += ["certain", "mandate", "ping", "session"]
@@ -33,14 +35,47 @@ def node(view: v.NodeView, now: float, *, alerts: int) -> m.Node:
     return m.Node(**node_members(view, now), alerts=alerts)
 
 
-def node_detail(view: v.NodeView, report: JsonValue, now: float, *, alerts: int) -> m.NodeDetail:
+def node_detail(
+    view: v.NodeView, report: JsonValue, file: NodeFile, now: float, *, alerts: int
+) -> m.NodeDetail:
     """Return a node with the plugins of its agent's report, where there is one to read."""
     found = report.get("plugins") if isinstance(report, dict) else None
     try:
         plugins = PLUGINS.validate_python(found or ())
     except ValidationError:
         plugins = ()
-    return m.NodeDetail(**node_members(view, now), alerts=alerts, plugins=plugins)
+    return m.NodeDetail(
+        **node_members(view, now),
+        alerts=alerts,
+        plugins=plugins,
+        enrolled=certain(file.enrolled),
+        certificates=tuple(map(certificate, file.certificates)),
+        jobs=tuple(map(node_job, file.past)),
+    )
+
+
+def certificate(kept: Certificate) -> m.NodeCertificate:
+    return m.NodeCertificate(
+        serial=kept.serial,
+        not_before=certain(kept.not_before),
+        not_after=certain(kept.not_after),
+        revoked=moment(kept.revoked),
+        reason=kept.reason,
+    )
+
+
+def node_job(past: PastTarget) -> m.NodeJob:
+    return m.NodeJob(
+        job_id=past.job_id,
+        action=past.action,
+        user=past.requester,
+        created=certain(past.created),
+        dry_run=past.dry_run,
+        state=past.state,
+        outcome=past.outcome,
+        reason=past.reason,
+        seconds=past.seconds,
+    )
 
 
 def node_members(view: v.NodeView, now: float) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from emf_manager.records import (
 )
 from emf_manager.store.history import HistoryStore
 from emf_manager.store.logins import LoginStore
+from emf_manager.store.node_rows import NodeFiles
 from emf_manager.store.roll_rows import RollStore
 
 __all__ = [
@@ -198,7 +199,7 @@ TargetTally = Mapping[tuple[TargetState, OutcomeKind | None], int]
 """How many targets of a job are in each state, and with each outcome."""
 
 
-class Store(RollStore, Protocol):
+class Store(NodeFiles, RollStore, Protocol):
     """Everything durable. Reads see every write that has returned.
 
     Every method raises ``StoreError`` when the database fails, ``StoreFullError`` when it is full.

@@ -46,6 +46,7 @@ from emf_manager.store.interface import (
 )
 from emf_manager.store.login_rows import SqlLogins
 from emf_manager.store.logins import LoginStore
+from emf_manager.store.node_rows import NodeFile, read_node_file
 from emf_manager.store.roll_rows import RollRow, read_roll
 from emf_manager.store.rows import (
     insert_new,
@@ -222,6 +223,9 @@ class SqlStore:
 
     async def roll(self) -> tuple[RollRow, ...]:
         return await self._read(read_roll)
+
+    async def node_file(self, fqdn: str) -> NodeFile | None:
+        return await self._read(lambda c: read_node_file(c, fqdn))
 
     async def node(self, fqdn: str) -> Node | None:
         row = await self._first(select(t.nodes).where(t.nodes.c.fqdn == fqdn))

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from emf_manager.web import access, account, actions, alerts, audit, daemons, events, fleet, jobs
+from emf_manager.web import (
+    access,
+    account,
+    actions,
+    alerts,
+    audit,
+    daemons,
+    events,
+    fleet,
+    jobs,
+    node,
+)
 from emf_manager.web.pages import Page
 
 __all__ = ["PAGES"]
 
 PAGES: tuple[Page, ...] = (
     *fleet.PAGES,
+    *node.PAGES,
     *daemons.PAGES,
     *actions.PAGES,
     *jobs.PAGES,
