@@ -21,6 +21,7 @@ from emf_manager.engine import Engine, open_engine
 from emf_manager.gateway import gateway_routes
 from emf_manager.limits import Limits
 from emf_manager.records import Certificate, EnrolmentGrant, NewAudit
+from emf_manager.safe import Safe
 from emf_manager.store.interface import Changes, Committed, Store, StoreFullError
 from emf_manager.store.sql import SqlStore, open_store
 
@@ -197,6 +198,7 @@ class Bench:
         self.limits = limits
         self.clock = FakeClock()
         self.peers = FakePeers()
+        self.safe = Safe()
         self.full = False
         self.hangs_at = ""
         """A word; a write in which it occurs waits for ``go_on``."""
@@ -209,7 +211,12 @@ class Bench:
     async def start(self) -> None:
         self.store = await self._stack.enter_async_context(open_store(f"sqlite:///{self.path}"))
         self.engine = await self._stack.enter_async_context(
-            open_engine(cast(Store, FillableStore(self)), clock=self.clock, limits=self.limits)
+            open_engine(
+                cast(Store, FillableStore(self)),
+                clock=self.clock,
+                limits=self.limits,
+                safe=self.safe,
+            )
         )
         self.app = Starlette(routes=gateway_routes(self.engine, self.peers))
 

@@ -31,6 +31,7 @@ from tests.together.programs import (
     ok,
     run,
 )
+from tests.together.troubles import install
 
 pytestmark = pytest.mark.slow(reason="starts real programs")
 
@@ -268,8 +269,6 @@ def test_no_secret_is_in_the_database_a_log_or_a_command_line(
 
 
 def test_the_agents_own_trail_names_who_asked(manager: Manager, tmp_path: Path) -> None:
-    from tests.together.troubles import install
-
     with a_node(tmp_path, "trail.example", manager, install(tmp_path / "site")) as node:
         operator = manager.operator(node.folder)
         settled(operator, node.name)
@@ -284,3 +283,52 @@ def test_the_agents_own_trail_names_who_asked(manager: Manager, tmp_path: Path) 
         assert [line["what"] for line in lines] == ["accepted", "started", "ended"]
         assert (lines[0]["requester"], lines[0]["action"]) == ("ann", "slow")
         assert lines[2]["outcome"] == "ok"
+
+
+CANARY = "hunter2-canary"
+
+
+def ordered(operator: Operator, node: Node, action: str, args: Any) -> str:
+    """Order an action over the API and return the job's id; nothing of it is in an argv."""
+    context = ssl.create_default_context(cafile=str(operator.authority))
+    headers = {"Authorization": f"Bearer {operator.token}"}
+    body = {"nodes": node.name, "action": action, "args": args}
+    with httpx.Client(verify=context, trust_env=False, headers=headers, timeout=60) as client:
+        answer = client.post(f"{operator.manager.url}/api/v1/jobs", json=body).raise_for_status()
+    assert CANARY not in answer.text
+    return str(answer.json()["id"])
+
+
+def test_a_secret_argument_reaches_its_action_and_rests_nowhere(
+    manager: Manager, tmp_path: Path
+) -> None:
+    plugins = install(tmp_path / "site")
+    with a_node(tmp_path, "secret.example", manager, plugins) as node:
+        operator = manager.operator(node.folder)
+        settled(operator, node.name)
+        eventually(lambda: operator.get("/actions/unlock"), "the catalogue")
+        node.stop(signal.SIGTERM)
+
+        job = ordered(operator, node, "unlock", {"password": CANARY})
+
+        backup = manager.data / "copy"
+        ok("emf-manager", "backup", str(backup), "--data-dir", str(manager.data))
+        waiting = kept(manager.data)
+        node.start()
+        done = eventually(
+            lambda: (found := operator.get(f"/jobs/{job}"))["state"] == "done" and found, "its end"
+        )
+        assert done["targets"][0]["result"] == {"Ok": True}
+        assert done["args"] == {"password": "***"}
+        lines = b"".join(path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline"))
+        trail = operator.get("/audit?limit=500")
+        backup.unlink()
+        seen = [waiting, kept(manager.data), kept(node.folder), lines, json.dumps(trail).encode()]
+        seen += [manager.logged().encode(), node.logged().encode()]
+    assert not any(CANARY.encode() in text for text in seen)
+    assert b"unlock" in waiting
+
+
+def kept(folder: Path) -> bytes:
+    """Return everything a program keeps in its folder: databases, journals, trails, keys."""
+    return b"".join(path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file())

@@ -13,7 +13,13 @@ from pathlib import Path
 import anyio
 import anyio.to_thread
 
-from emf_agent.plugin import ActionContext, Daemon, action, hookimpl
+from emf_agent.plugin import ActionContext, Daemon, Secret, action, hookimpl
+
+
+@action
+async def unlock(password: Secret) -> bool:
+    """Take a secret."""
+    return password.reveal() == "hunter2-canary"
 
 
 @action(timeout_s=300)
@@ -77,7 +83,7 @@ class Fine(Daemon):
 
 @hookimpl
 def emf_actions():
-    return [slow]
+    return [slow, unlock]
 
 
 @hookimpl

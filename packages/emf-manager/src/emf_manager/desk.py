@@ -26,6 +26,7 @@ __all__ = [
     "Effect",
     "Event",
     "Turn",
+    "WithholdActions",
     "due",
     "restore",
 ]
@@ -69,7 +70,14 @@ class CancelActions:
     requester: str
 
 
-Event = v.Event | Added | CancelActions
+@dataclass(frozen=True)
+class WithholdActions:
+    """These actions, with the reason of each, cannot be handed out."""
+
+    refused: tuple[tuple[str, str], ...]
+
+
+Event = v.Event | Added | CancelActions | WithholdActions
 Effect = v.Accept | v.Refuse | v.Hang | v.Wake | v.Answer
 
 

@@ -19,7 +19,16 @@ from emf_manager import jobs
 from emf_manager.agents import rules
 from emf_manager.agents import values as v
 from emf_manager.catalogue import read_catalogue
-from emf_manager.desk import AGENT, Added, CancelActions, Desk, Effect, Event, Turn
+from emf_manager.desk import (
+    AGENT,
+    Added,
+    CancelActions,
+    Desk,
+    Effect,
+    Event,
+    Turn,
+    WithholdActions,
+)
 from emf_manager.portraits import target_view
 from emf_manager.records import (
     LatestValue,
@@ -51,6 +60,9 @@ def step(desk: Desk, event: Event, now: float, wall: float, *, lease_s: float) -
         case CancelActions(action_ids, requester):
             for action_id in action_ids:
                 work.target(action_id, jobs.Cancel(requester))
+        case WithholdActions(refused):
+            for action_id, reason in refused:
+                work.target(action_id, jobs.Withhold(reason))
         case v.Tick():
             work.host(event)
             work.every_target(jobs.Tick(work.desk.silent_since))

@@ -18,9 +18,11 @@ from emf_manager import portraits as show
 from emf_manager.agents import values as v
 from emf_manager.bus import Bus, Subscription
 from emf_manager.clock import Clock, SystemClock
+from emf_manager.handing_out import put_in
 from emf_manager.job_book import JobBook
 from emf_manager.limits import Limits
 from emf_manager.records import LatestValue, Node
+from emf_manager.safe import Safe
 from emf_manager.seats import NodeGoneError, Seat, Seats
 from emf_manager.store.interface import Loaded, Store, StoreError
 from emf_manager.store.node_rows import NodeFile
@@ -45,10 +47,18 @@ logger = logging.getLogger(__name__)
 
 @asynccontextmanager
 async def open_engine(
-    store: Store, *, clock: Clock | None = None, limits: Limits | None = None
+    store: Store,
+    *,
+    clock: Clock | None = None,
+    limits: Limits | None = None,
+    safe: Safe | None = None,
 ) -> AsyncGenerator[Engine, None]:
-    """Load what the store has, keep time while open, and answer every hanging GET at the end."""
-    engine = Engine(store, clock or SystemClock(), limits or Limits(), await store.load())
+    """Load what the store has, keep time while open, and answer every hanging GET at the end.
+
+    Without a safe of its own, secret arguments do not outlive this engine.
+    """
+    loaded = await store.load()
+    engine = Engine(store, clock or SystemClock(), limits or Limits(), loaded, safe or Safe())
     await engine.recall()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(engine.seats.keep_time)
@@ -64,8 +74,11 @@ async def open_engine(
 class Engine:
     """Everything the manager knows and does; one per process."""
 
-    def __init__(self, store: Store, clock: Clock, limits: Limits, loaded: Loaded) -> None:
+    def __init__(
+        self, store: Store, clock: Clock, limits: Limits, loaded: Loaded, safe: Safe
+    ) -> None:
         self._store = store
+        self._safe = safe
         self._clock = clock
         self._loaded = loaded
         self._bus: Bus[EventView] = Bus()
@@ -79,7 +92,7 @@ class Engine:
             make_desk=lambda node: d.restore(node, self._clock.now(), self._clock.wall()),
             last_event=loaded.last_event,
         )
-        self._jobs = JobBook(store, self.seats, clock, limits)
+        self._jobs = JobBook(store, self.seats, clock, limits, safe)
         self._watch = ValueWatch()
         self.seats.listen(self._watch.heard)
 
@@ -192,8 +205,17 @@ class Engine:
             return ()
         for effect in await self.seats.apply(seat, v.Collect(number)):
             if isinstance(effect, v.Answer):
-                return effect.messages
+                return await self._put_in(seat, effect.messages)
         raise AssertionError("a GET that hung is answered")
+
+    async def _put_in(
+        self, seat: Seat, messages: tuple[ManagerMessage, ...]
+    ) -> tuple[ManagerMessage, ...]:
+        """Return messages with the secrets of what they start; what cannot be opened is refused."""
+        ready, refused = put_in(messages, seat.desk.open, self._safe)
+        if refused:
+            await self.seats.apply(seat, d.WithholdActions(refused))
+        return ready
 
     async def nudge(self, fqdn: str) -> None:
         """Have the hanging GET of a node answered now, so that who it is is looked at again."""

@@ -14,9 +14,11 @@ from emf_manager import catalogue as book
 from emf_manager import desk as d
 from emf_manager import portraits as show
 from emf_manager.clock import Clock
+from emf_manager.handing_out import seal_arguments
 from emf_manager.jobs import Open
 from emf_manager.limits import Limits
 from emf_manager.records import Job, Target
+from emf_manager.safe import Safe
 from emf_manager.seats import NodeGoneError, Seat, Seats
 from emf_manager.store.interface import KeyReusedError, Store
 from emf_manager.views import ConflictError, JobOrder, JobView, NotFoundError
@@ -29,11 +31,14 @@ LONGEST_S = 366 * 86400.0
 class JobBook:
     """Every job there is; the open ones also lie on their nodes' desks."""
 
-    def __init__(self, store: Store, seats: Seats, clock: Clock, limits: Limits) -> None:
+    def __init__(
+        self, store: Store, seats: Seats, clock: Clock, limits: Limits, safe: Safe
+    ) -> None:
         self._store = store
         self._seats = seats
         self._clock = clock
         self._limits = limits
+        self._safe = safe
 
     async def create(self, order: JobOrder) -> JobView:
         """Store a job and offer it: once this returns it survives a restart.
@@ -48,10 +53,17 @@ class JobBook:
         seats = await self._judged(order)
         wall = self._clock.wall()
         expires_in_s = order.expires_in_s or self._limits.expires_in_s
+        job_id = new_job_id(wall)
+        described = [desk.catalogue for desk in self._seats.desks() if desk.catalogue]
+        args, sealed, digest = seal_arguments(
+            job_id, order.action, order.args, described, self._safe
+        )
         job = Job(
-            id=new_job_id(wall),
+            id=job_id,
             action=order.action,
-            args=order.args,
+            args=args,
+            sealed=sealed,
+            secret_digest=digest,
             requester=order.requester,
             created=wall,
             expires=wall + expires_in_s,

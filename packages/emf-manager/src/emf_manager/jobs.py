@@ -127,13 +127,20 @@ class Cancel:
 
 
 @dataclass(frozen=True)
+class Withhold:
+    """It cannot be handed out, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Tick:
     """Time has passed; ``silent_since`` is monotonic, None while the node is in contact."""
 
     silent_since: float | None
 
 
-Event = Ready | Delivered | Unsent | Over | JournalLost | Report | Cancel | Tick
+Event = Ready | Delivered | Unsent | Over | JournalLost | Report | Cancel | Withhold | Tick
 
 
 # What must then be done
@@ -207,6 +214,9 @@ def step(
             return _report(open_, report, wall)
         case Cancel(requester):
             return _cancel(open_, requester, wall)
+        case Withhold(reason):
+            # It counts as offered by now, and nobody has seen it.
+            return _finish(open_, "refused", reason, wall)
         case Tick(silent_since):
             return _tick(open_, silent_since, now, wall)
     assert_never(event)

@@ -136,6 +136,10 @@ class Job:
     idempotency_key: str | None = None
     open_targets: int = 0
     """Targets without an outcome; kept by the store."""
+    sealed: str | None = field(default=None, repr=False)
+    """Its whole arguments, sealed, where some are secret; dropped with the last outcome."""
+    secret_digest: str | None = field(default=None, repr=False)
+    """Tells whether another order has the same arguments, where some are secret."""
 
     @property
     def state(self) -> Literal["running", "done"]:

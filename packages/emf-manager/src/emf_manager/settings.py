@@ -84,6 +84,11 @@ class Settings:
         return self.data_dir / "authority"
 
     @property
+    def seal_key(self) -> Path:
+        """The key under which secret arguments lie in the database: apart from it (R20)."""
+        return self.data_dir / "seal.key"
+
+    @property
     def server_dir(self) -> Path:
         """The server's own key and certificate."""
         return self.data_dir / "server"

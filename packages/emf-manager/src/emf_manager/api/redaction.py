@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from pydantic import JsonValue
 
+from emf_manager.hidden_arguments import HIDDEN, hide
 from emf_manager.views import CatalogueEntry
 
 __all__ = ["HIDDEN", "hide_secrets"]
-
-HIDDEN = "***"
 
 
 def hide_secrets(args: JsonValue, action: str, catalogue: Iterable[CatalogueEntry]) -> JsonValue:
@@ -28,40 +26,3 @@ def hide_secrets(args: JsonValue, action: str, catalogue: Iterable[CatalogueEntr
     for schema in schemas:
         args = hide(args, schema)
     return args
-
-
-def hide(args: JsonValue, schema: Mapping[str, Any]) -> JsonValue:
-    secret = [
-        name
-        for name, member in (schema.get("properties") or {}).items()
-        if marks_secret(member, schema.get("$defs") or {}, depth=8)
-    ]
-    if not secret:
-        return args
-    if isinstance(args, dict):
-        return {name: HIDDEN if name in secret else value for name, value in args.items()}
-    places = schema.get("x-positional") or []
-    hidden = {place for place, name in enumerate(places) if name in secret}
-    if isinstance(args, list):
-        return [HIDDEN if place in hidden else value for place, value in enumerate(args)]
-    return HIDDEN if 0 in hidden and args is not None else args
-
-
-def marks_secret(schema: Any, definitions: Mapping[str, Any], *, depth: int) -> bool:
-    """Tell whether a secret may stand anywhere in a value of this schema."""
-    if depth == 0:
-        return True
-    if isinstance(schema, list):
-        return any(marks_secret(each, definitions, depth=depth) for each in schema)
-    if not isinstance(schema, dict):
-        return False
-    if schema.get("writeOnly") is True or schema.get("format") == "password":
-        return True
-    name = str(schema.get("$ref", "")).rpartition("/")[2]
-    if name in definitions and marks_secret(definitions[name], definitions, depth=depth - 1):
-        return True
-    return any(
-        marks_secret(each, definitions, depth=depth - 1)
-        for key, each in schema.items()
-        if key not in {"$ref", "$defs", "default", "examples", "enum", "const"}
-    )

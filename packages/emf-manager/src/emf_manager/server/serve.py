@@ -24,6 +24,7 @@ from emf_manager.history.book import open_history
 from emf_manager.identity.membership import Membership
 from emf_manager.limits import Limits
 from emf_manager.mailboxes.shelf import Shelf
+from emf_manager.safe import open_safe
 from emf_manager.server.application import EngineFleet, create_app
 from emf_manager.server.bounded_head import BoundedHead
 from emf_manager.server.data_dir import only_server, prepare_data_dir
@@ -68,9 +69,10 @@ async def serve(
     prepare_data_dir(settings.data_dir)
     with only_server(settings.data_dir), listening(settings.listen) as sock:
         identity = ServerIdentity(settings)
+        safe = open_safe(settings.seal_key)
         async with (
             open_store(settings.store_url) as store,
-            open_engine(store, limits=limits or limits_of(settings)) as engine,
+            open_engine(store, limits=limits or limits_of(settings), safe=safe) as engine,
             open_alerts(
                 store.alerts, store, engine, room=functools.partial(room_at, settings.data_dir)
             ) as alerts,

@@ -140,4 +140,6 @@ def _close_one(connection: Connection, job_id: str) -> bool:
     mine = t.jobs.c.id == job_id
     connection.execute(update(t.jobs).where(mine).values(open_targets=t.jobs.c.open_targets - 1))
     left: int = connection.execute(select(t.jobs.c.open_targets).where(mine)).scalar_one()
+    if left == 0:
+        connection.execute(update(t.jobs).where(mine).values(sealed=None))
     return left == 0

@@ -17,7 +17,7 @@ from emf_manager.store.trails import append_events
 
 __all__ = ["create_job", "find_job", "list_jobs", "open_jobs", "tally"]
 
-SAME = ("action", "args", "timeout_s", "dry_run")
+SAME = ("action", "args", "secret_digest", "timeout_s", "dry_run")
 """What two orders under one key must agree in, beside their nodes."""
 
 

@@ -52,7 +52,7 @@ __all__ = [
     "values",
 ]
 
-HEAD = "0006"
+HEAD = "0007"
 """The newest migration; what a fresh database is stamped with."""
 
 LARGEST = 2**63 - 1
@@ -202,6 +202,8 @@ jobs = Table(
     Column("dry_run", Boolean, nullable=False),
     Column("idempotency_key", Words),
     Column("open_targets", Integer, nullable=False),
+    Column("sealed", Text),
+    Column("secret_digest", Text),
     UniqueConstraint("requester", "idempotency_key"),
     Index(None, "open_targets"),
 )
