@@ -19,6 +19,7 @@ from emf_manager.web.schema_forms.shapes import (
     Flag,
     Members,
     Number,
+    NumberOrText,
     OneOf,
     Pairs,
     Places,
@@ -90,6 +91,9 @@ def member(schema: Any, **others: Any) -> Field:
             {"anyOf": [NAME, {"type": "null"}]}, Text(may_be_empty=False), True, id="null"
         ),
         pytest.param({"type": ["integer", "null"]}, Number(whole=True), True, id="two types"),
+        pytest.param(
+            {"type": ["integer", "string"]}, NumberOrText(whole=True), False, id="4 or 9%"
+        ),
         pytest.param({}, Anything(), False, id="anything"),
         pytest.param({"type": "array"}, Anything(), False, id="a list of anything"),
         pytest.param({"$ref": "#/$defs/gone"}, Anything(), False, id="a reference into nowhere"),
@@ -267,6 +271,7 @@ leaves: st.SearchStrategy[tuple[dict[str, Any], st.SearchStrategy[Any]]] = st.sa
         ({"enum": ["a", 1, True, None, ""]}, st.sampled_from(["a", 1, True, None, ""])),
         ({}, st.none() | st.booleans() | texts | st.lists(st.integers(), max_size=2)),
         ({"type": ["string", "null"]}, st.none() | texts),
+        ({"type": ["integer", "string"]}, st.integers() | texts | st.sampled_from(["5", "25%"])),
     ]
 )
 Both = tuple[dict[str, Any], st.SearchStrategy[Any]]

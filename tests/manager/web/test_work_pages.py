@@ -225,7 +225,7 @@ async def test_a_job_shows_how_its_nodes_stand(site: Site) -> None:
     page = (await browser.get(f"/ui/jobs/{job.id}")).text
     text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page))
 
-    assert "targeted succeeded failed queued 4 2 1 1" in text
+    assert "4 targeted 2 succeeded 1 failed 1 queued" in text
     assert "2 nodes oss[01-02].example.com same" in text
     assert "it burns" in text
     assert "1 of these is out of contact now: mds01.example.com" in text

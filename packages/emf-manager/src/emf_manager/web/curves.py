@@ -124,7 +124,7 @@ def plot(named: Sequence[tuple[str, Series]]) -> Plot | None:
     return Plot(
         lines=lines,
         across=box.across(),
-        upward=box.upward(lambda value: first.say(value, first.unit)),
+        upward=box.upward(lambda value: first.say(value, short(first.unit))),
         words="; ".join(f"{one.label} now {one.text}" for one in lines),
         rows=table(every),
     )
@@ -144,16 +144,25 @@ class Box:
 
     @classmethod
     def around(cls, series: Sequence[Series], width: int, height: int, *, pad: int) -> Box:
-        """Return the box that holds them; it begins at zero where that is not far away."""
-        times = [at for one in series for at, _ in one.points]
+        """Return the box that holds them, from the first number on.
+
+        A large one begins at zero, a small one only where that is not far away.
+        """
+        times = [
+            at
+            for one in series
+            for at, value in one.points
+            if value is not None and math.isfinite(value)
+        ]
         numbers = [value for one in series for value in one.numbers]
         low, high = min(numbers), max(numbers)
-        if 0 <= low < high * 0.8 or low == high >= 0:
+        if 0 <= low < (math.inf if pad == 0 else high * 0.8) or low == high >= 0:
             low = 0.0
         top = high if high > low else low + max(1.0, abs(low))
         if pad == 0:
-            top = rounded_up(top - low) + low
-        since, until = min(times), max(times)
+            base = 1024 if series[0].unit == "bytes" else 1000
+            top = rounded_up(top - low, base) + low
+        since, until = min(times), max(at for one in series for at, _ in one.points)
         return cls(since, max(until, since + 1), low, top, width, height, pad)
 
     def x(self, at: float) -> float:
@@ -184,7 +193,7 @@ class Box:
         """Return the stretches without a gap."""
         found: list[list[tuple[float, float]]] = [[]]
         for at, value in points:
-            if value is None or not math.isfinite(value):
+            if value is None or not math.isfinite(value) or at < self.since:
                 found.append([])
             else:
                 found[-1].append((self.x(at), self.y(value)))
@@ -207,9 +216,22 @@ class Box:
         return tuple(Tick(self.y(value), say(value)) for value in values)
 
 
-def rounded_up(value: float) -> float:
-    """Return the next number that is easy to quarter."""
-    magnitude = 10.0 ** math.floor(math.log10(value)) if value > 0 else 1.0
+def short(unit: str) -> str:
+    """Return a unit for an axis: a word is said beside it, not at each mark."""
+    return unit if unit in {"bytes", "seconds", "percent", "ratio", "celsius"} else ""
+
+
+def rounded_up(value: float, base: int) -> float:
+    """Return the next number that is easy to quarter, and to say in powers of a base."""
+    if value <= 0:
+        return 1.0
+    scale = float(base) ** math.floor(math.log(value, base))
+    value /= scale
+    return scale * tenfold(value)
+
+
+def tenfold(value: float) -> float:
+    magnitude = 10.0 ** math.floor(math.log10(value))
     return next(
         (
             step * magnitude

@@ -44,13 +44,15 @@ async def show(visit: Visit) -> Response:
             item.node, daemon, wanted, start=start, end=end, points=POINTS
         )
         series = series_of(view)
+    drawn = dict(plots(panels, series))
     raw = pretty(item.value)
     return visit.page(
         "daemon.html",
         item=item,
         panels=panels,
         curves={name: sparkline(one) for name, one in series.items()},
-        plots=dict(plots(panels, series)),
+        plots=drawn,
+        wide=list(drawn)[-1:] if len(drawn) % 2 else [],
         raw=raw if len(raw) <= AS_TEXT else None,
         spans=SPANS if series else {},
         span=span,

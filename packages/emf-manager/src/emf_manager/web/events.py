@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+
 from starlette.responses import Response
 
+from emf_manager.api import models as m
 from emf_manager.api import translate
 from emf_manager.web.pages import Page, Visit
 
 __all__ = ["PAGES"]
 
+BESIDE = frozenset({"job", "node", "action_id", "session", "instance", "previous"})
+"""What an event says that stands beside it already, or tells nobody anything."""
+LONGEST = 500
 SHOWN = 100
 LOOKED_AT = 2000
 """Events that are looked through for one page of a filtered list."""
@@ -35,13 +41,25 @@ async def show(visit: Visit) -> Response:
     oldest = shown[-1].sequence if len(found) > SHOWN else after + 1
     return visit.page(
         "events.html",
-        events=shown,
+        events=[(event, about(event)) for event in shown],
         until=until,
         last=last,
         older=oldest - 1,
         kind=kind,
         node=node,
         newest=newest,
+    )
+
+
+def about(event: m.Event) -> tuple[tuple[str, str], ...]:
+    """Return what an event says that does not stand beside it, and is worth a look."""
+    if not isinstance(event.body, dict):
+        return ()
+    told = {name: one for name, one in event.body.items() if name not in BESIDE}
+    return tuple(
+        (name.replace("_", " "), (one if isinstance(one, str) else json.dumps(one))[:LONGEST])
+        for name, one in told.items()
+        if one not in (None, False, "")
     )
 
 

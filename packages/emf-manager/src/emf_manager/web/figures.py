@@ -44,6 +44,7 @@ def share(value: float | None) -> str:
 
 def scaled(value: float, base: int, units: tuple[str, ...], *, joint: str = " ") -> str:
     at = 0
+    value = value or 0.0  # there is a zero with a minus
     while abs(value) >= base and at < len(units) - 1:
         value, at = value / base, at + 1
     text = f"{value:.0f}" if float(value).is_integer() or abs(value) >= 100 else f"{value:.3g}"
@@ -52,6 +53,8 @@ def scaled(value: float, base: int, units: tuple[str, ...], *, joint: str = " ")
 
 def duration(seconds: float) -> str:
     small = abs(seconds)
+    if not small:
+        return "0 s"
     if small and small < 1e-3:
         return f"{seconds * 1e6:.3g} µs"
     if small and small < 1:

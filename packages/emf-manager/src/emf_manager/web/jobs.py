@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,6 +81,8 @@ async def show(visit: Visit) -> Response:
         total=len(rows),
         step=ROWS,
         said=said,
+        outcome_name=outcome_name,
+        line=json.dumps(job.args, ensure_ascii=False),
         only=only,
     )
 

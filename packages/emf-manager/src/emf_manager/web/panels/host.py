@@ -136,8 +136,8 @@ def host(payload: Any) -> tuple[Block, ...]:
     read = Host.model_validate(payload)
     rows, beyond = cut(map(file_system, read.file_systems))
     heads = (
-        Head("Mounted at"), Head("In use"), Head("Free"), Head("Inodes in use"), Head("Over time"),
-        Head("Type"), Head("From"),
+        Head("Mounted at"), Head("In use"), Head("Available"), Head("Inodes in use"), Head("Type"),
+        Head("From"),
     )  # fmt: skip
     return (
         Facts("Now", tuple(now(read))),
@@ -203,17 +203,16 @@ def tone_of(share: float) -> Tone:
 def file_system(one: FileSystem) -> tuple[Cell, ...]:
     if one.stuck_since or one.error:
         why = f"no answer since {one.stuck_since}" if one.stuck_since else str(one.error)
-        told: tuple[Cell, ...] = (Mark(why, "bad"), Words(NONE), Words(NONE), Words(NONE))
+        told: tuple[Cell, ...] = (Mark(why, "bad"), Words(NONE), Words(NONE))
     elif one.size:
         free = one.available or 0
         told = (
             fullness(one.size - free, one.size),
-            Words(quantity(free, "bytes")),
+            Curve(f"file_systems[{one.target}].available", text=quantity(free, "bytes")),
             inodes(one),
-            Curve(f"file_systems[{one.target}].available"),
         )
     else:
-        told = (Words(NONE), Words(NONE), Words(NONE), Words(NONE))
+        told = (Words(NONE), Words(NONE), Words(NONE))
     kind = f"{one.fs_type or NONE}{', read only' if one.read_only else ''}"
     return (words(one.target, code=True), *told, Words(kind), words(one.source, code=True))
 

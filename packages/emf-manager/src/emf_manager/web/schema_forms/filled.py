@@ -22,6 +22,7 @@ from emf_manager.web.schema_forms.shapes import (
     Flag,
     Members,
     Number,
+    NumberOrText,
     OneOf,
     Pairs,
     Places,
@@ -34,6 +35,7 @@ __all__ = ["ABSENT", "Faults", "Filled", "Path", "explained", "fill", "read", "s
 MOST_ROWS = 100
 """Rows that one list shows; a longer one is shown as JSON."""
 MOST_TEXT = 262_144
+LONGEST_NUMBER = 400
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 Path = tuple[str | int, ...]
@@ -80,7 +82,7 @@ class Filled:
         field = self.field
         if self.as_json or isinstance(field.shape, Anything):
             return field.optional or field.nullable
-        if isinstance(field.shape, Number | Choice | Flag):
+        if isinstance(field.shape, Number | NumberOrText | Choice | Flag):
             return field.optional and field.nullable
         if isinstance(field.shape, Text) and not field.shape.may_be_empty:
             return field.optional and field.nullable
@@ -142,6 +144,12 @@ def fitting(empty: Filled, value: Any) -> Filled | None:
             if isinstance(value, float) and not math.isfinite(value):
                 return None
             return replace(empty, text=repr(value))
+        case NumberOrText(whole):
+            as_number = Number(whole)
+            looks = isinstance(value, str) and number_in(value, whole=whole) is None
+            other = Text() if looks and str(value).strip() else as_number
+            shown = fitting(replace(empty, field=replace(empty.field, shape=other)), value)
+            return None if shown is None else replace(shown, field=empty.field)
         case Flag() if isinstance(value, bool):
             return replace(empty, on=value, text="yes" if value else "no")
         case Choice(options):
@@ -227,7 +235,7 @@ def submitted(
             filled = replace(filled, text=text)
         case Flag():
             filled = replace(filled, text=text, on=text == "yes")
-        case Text() | Number() | Choice():
+        case Text() | Number() | NumberOrText() | Choice():
             filled = replace(filled, text=text)
         case Members(fields):
             parts = tuple(submitted(one, sent, edit, (*path, one.name)) for one in fields)
@@ -288,7 +296,7 @@ def presence_sent(filled: Filled, sent: Mapping[str, str]) -> Presence:
         allowed = {"absent": field.optional, "null": field.nullable, "given": True}
         return said if allowed[said] else "given"
     empty_means = "absent" if field.optional else "null" if field.nullable else "given"
-    scalar = isinstance(field.shape, Text | Number | Choice | Flag)
+    scalar = isinstance(field.shape, Text | Number | NumberOrText | Choice | Flag)
     return presence_of(empty_means) if scalar and not filled.text else "given"
 
 
@@ -322,6 +330,9 @@ def meant(filled: Filled, at: Path, faults: dict[Path, str]) -> Any:
             return pairs_meant(filled, at, faults)
         case Number():
             return number_meant(filled, at, faults)
+        case NumberOrText(whole):
+            number = number_in(filled.text, whole=whole)
+            return filled.text if number is None else number
         case Choice(options):
             return choice_meant(filled.text, options, at, faults)
         case Flag():
@@ -337,21 +348,26 @@ def choice_meant(text: str, options: Collection[str], at: Path, faults: dict[Pat
 
 
 def number_meant(filled: Filled, at: Path, faults: dict[Path, str]) -> int | float | None:
-    text = filled.text.strip()
     whole = isinstance(filled.field.shape, Number) and filled.field.shape.whole
-    try:
-        if len(text) > 400:
-            raise ValueError
-        try:
-            return int(text)
-        except ValueError:
-            value = float(text)
-        if whole or not math.isfinite(value):
-            raise ValueError
-    except ValueError:
-        faults[at] = f"write {'a whole' if whole else 'a'} number" if text else "write a number"
+    number = number_in(filled.text, whole=whole)
+    if number is None:
+        faults[at] = "write a whole number" if whole else "write a number"
+    return number
+
+
+def number_in(text: str, *, whole: bool) -> int | float | None:
+    """Return the number that a text is; None where it is none."""
+    if len(text) > LONGEST_NUMBER:
         return None
-    return value
+    try:
+        return int(text)
+    except ValueError:
+        pass
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return None if whole or not math.isfinite(value) else value
 
 
 def json_meant(text: str, at: Path, faults: dict[Path, str]) -> Any:

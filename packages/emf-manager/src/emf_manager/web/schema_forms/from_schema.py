@@ -19,6 +19,7 @@ from emf_manager.web.schema_forms.shapes import (
     Flag,
     Members,
     Number,
+    NumberOrText,
     OneOf,
     Pairs,
     Places,
@@ -200,6 +201,8 @@ class Reader:
             return Choice(tuple(dict.fromkeys(options))), nullable
         if len(fields) == 1:
             return fields[0].shape, nullable
+        if line := number_or_text([one.shape for one in fields]):
+            return line, nullable
         alternatives = tuple(
             replace(one, nullable=False, label=alternative(one, listed[int(one.name)]))
             for one in fields
@@ -215,6 +218,14 @@ class Reader:
             return Anything(), False
         only, names = self.resolved(parts[0], names)
         return self.shape(only, depth + 1, names)
+
+
+def number_or_text(shapes: Sequence[Shape]) -> Shape | None:
+    """Return one line for a number and a text; None where these are others."""
+    match sorted(shapes, key=lambda one: type(one).__name__):
+        case [Number(whole), Text(secret=False)]:
+            return NumberOrText(whole)
+    return None
 
 
 def options_of(schema: Mapping[str, Any]) -> tuple[str, ...] | None:
@@ -279,18 +290,26 @@ def alternative(field: Field, schema: Any) -> str:
     return kinds.get(type(field.shape), "an object")
 
 
+def plain_shape(schema: Mapping[str, Any]) -> Shape:
+    return Reader({}).plain(schema.get("type"), schema, 0, ())
+
+
 def hint(schema: Mapping[str, Any], shape: Shape) -> str:
     """Return in words what a value has to be like."""
     match shape:
         case Number(whole, minimum, maximum):
             kind = "a whole number" if whole else "a number"
             if minimum is not None and maximum is not None:
-                return f"{kind} from {minimum:g} to {maximum:g}"
+                return f"{kind} from {minimum} to {maximum}"
             if minimum is not None:
-                return f"{kind}, at least {minimum:g}"
+                return f"{kind}, at least {minimum}"
             if maximum is not None:
-                return f"{kind}, at most {maximum:g}"
+                return f"{kind}, at most {maximum}"
             return kind
+        case NumberOrText():
+            listed = [one for key in ("anyOf", "oneOf") for one in schema.get(key, ())]
+            known = [one for one in listed if isinstance(one, Mapping)]
+            return " or ".join(filter(None, (hint(one, plain_shape(one)) for one in known)))
         case Text(secret=False):
             pattern = schema.get("pattern")
             return f"matches {pattern}"[:LONGEST] if isinstance(pattern, str) else ""

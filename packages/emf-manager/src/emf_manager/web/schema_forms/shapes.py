@@ -16,6 +16,7 @@ __all__ = [
     "Flag",
     "Members",
     "Number",
+    "NumberOrText",
     "OneOf",
     "Pairs",
     "Places",
@@ -41,6 +42,13 @@ class Number:
     whole: bool = False
     minimum: float | None = None
     maximum: float | None = None
+
+
+@dataclass(frozen=True)
+class NumberOrText:
+    """A line that is a number where it looks like one, else a text: ``4`` or ``25%``."""
+
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,19 @@ class Anything:
     """Any JSON value, as text."""
 
 
-Shape = Text | Number | Flag | Choice | Rows | Places | Members | Pairs | OneOf | Anything
+Shape = (
+    Text
+    | Number
+    | NumberOrText
+    | Flag
+    | Choice
+    | Rows
+    | Places
+    | Members
+    | Pairs
+    | OneOf
+    | Anything
+)
 
 
 @dataclass(frozen=True)
