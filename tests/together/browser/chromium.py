@@ -16,7 +16,6 @@ from playwright.sync_api import Browser, sync_playwright
 __all__ = ["chromium", "find_chromium", "key_pin"]
 
 FLAGS = (
-    "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",
@@ -33,7 +32,7 @@ def find_chromium() -> str | None:
 
 def key_pin(data_dir: Path) -> str:
     """Return the hash of the key of a manager's certificate, as Chromium takes it."""
-    text = next((data_dir / "server").glob("*.pem")).read_bytes()
+    text = (data_dir / "server" / "server.pem").read_bytes()
     certificate = x509.load_pem_x509_certificate(text[text.index(b"-----BEGIN CERTIFICATE") :])
     spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
