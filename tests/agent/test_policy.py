@@ -122,6 +122,25 @@ async def set_password(password: Secret) -> None:
     """Set."""
 
 
+def test_a_read_only_node_runs_what_says_that_it_changes_nothing() -> None:
+    @action(read_only=True)
+    async def look(where: str) -> None:
+        """Look."""
+
+    @action
+    async def touch(where: str) -> None:
+        """Touch."""
+
+    registry = Registry(actions={one.name: RegisteredAction("p", one) for one in (look, touch)})
+    ask = permit(PolicySettings(read_only=True), registry)
+
+    assert ask("look", "x") is None
+    assert ask("look", {"no": "argument"}) is None
+    assert "read-only" in str(ask("touch", "x"))
+    assert "read-only" in str(ask("unheard_of", "x"))
+    assert "denied" in str(permit(PolicySettings(deny=("look",)), registry)("look", "x"))
+
+
 def test_a_secret_is_judged_and_not_told() -> None:
     rule = ArgumentRule(action="*", argument="password", deny=("hunter2",))
     registry = Registry(actions={"set_password": RegisteredAction("p", set_password)})

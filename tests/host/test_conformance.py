@@ -82,3 +82,8 @@ def test_what_can_be_tried_first_is_what_changes_something() -> None:
 
     for one in actions():
         assert one.dry_run == (reading.match(one.name) is None), one.name
+
+
+def test_what_changes_nothing_says_so() -> None:
+    for one in actions():
+        assert one.read_only != one.dry_run, one.name

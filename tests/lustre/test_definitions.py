@@ -107,6 +107,10 @@ def test_an_action_declares_a_dry_run(name: str) -> None:
     assert ALL[name].dry_run
 
 
+def test_what_changes_nothing_says_so() -> None:
+    assert {name for name, one in ALL.items() if one.read_only} == {"ostpool_wait"}
+
+
 @pytest.mark.parametrize("name", DESTRUCTIVE)
 def test_a_destructive_action_locks_its_target(name: str) -> None:
     one = ALL[name]

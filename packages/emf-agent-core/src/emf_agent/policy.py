@@ -22,15 +22,23 @@ from emf_agent.settings import ArgumentRule, PolicySettings
 __all__ = ["judge", "permit"]
 
 
-def judge(policy: PolicySettings, action: str, arguments: Mapping[str, Any]) -> str | None:
-    """Return why an action may not run with these arguments by name, or None where it may."""
+def judge(
+    policy: PolicySettings, action: str, arguments: Mapping[str, Any], *, reads: bool = False
+) -> str | None:
+    """Return why an action may not run with these arguments by name, or None where it may.
+
+    ``reads`` tells whether the action says of itself that it changes nothing.
+    """
     denying = matching(policy.deny, action)
     if denying is not None:
         return f"{action} is denied on this node (policy.deny has {denying!r})"
     if matching(policy.allow, action) is None:
         return f"{action} is not allowed on this node (policy.allow)"
-    if policy.read_only and matching(policy.readers, action) is None:
-        return f"{action} is not among policy.readers, and this node is read-only"
+    if policy.read_only and not reads and matching(policy.readers, action) is None:
+        return (
+            f"{action} does not say that it changes nothing, nor is it among policy.readers, "
+            "and this node is read-only"
+        )
     for rule in policy.rule:
         if fnmatchcase(action, rule.action):
             reason = judge_argument(rule, action, arguments)
@@ -85,8 +93,9 @@ def permit(policy: PolicySettings, registry: Registry) -> Callable[[str, JsonVal
             bound = action.bind(args)
         except ArgumentsError:
             # Refused for its arguments in a moment; only the name is left to judge.
-            return judge(policy.model_copy(update={"rule": ()}), name, {})
-        return judge(policy, name, {**defaults(action), **bound})
+            by_name = policy.model_copy(update={"rule": ()})
+            return judge(by_name, name, {}, reads=action.read_only)
+        return judge(policy, name, {**defaults(action), **bound}, reads=action.read_only)
 
     return ask
 

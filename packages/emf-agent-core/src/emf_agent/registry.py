@@ -89,6 +89,7 @@ class Registry:
                 timeout_s=one.action.timeout_s,
                 dry_run=one.action.dry_run,
                 idempotent=one.action.idempotent,
+                read_only=one.action.read_only,
                 detached=one.action.detached,
             )
             for name, one in sorted(self.actions.items())

@@ -56,6 +56,8 @@ class Action(Generic[P, R]):
     """It honours ``ActionContext.dry_run``; the agent refuses a dry run of any other."""
     idempotent: bool = False
     """Running it twice does no harm: after a crash in the middle it may be run again."""
+    read_only: bool = False
+    """It changes nothing: it may run where the node's own policy is read-only."""
     detached: bool = False
     """Runs in a transient unit of its own and so survives the agent; for what takes minutes."""
     locks: tuple[str, ...] = ()
@@ -343,6 +345,7 @@ def action(
     timeout_s: float | None = None,
     dry_run: bool = False,
     idempotent: bool = False,
+    read_only: bool = False,
     detached: bool = False,
     locks: Sequence[str] = (),
 ) -> Definer: ...
@@ -356,6 +359,7 @@ def action(
     timeout_s: float | None = None,
     dry_run: bool = False,
     idempotent: bool = False,
+    read_only: bool = False,
     detached: bool = False,
     locks: Sequence[str] = (),
 ) -> Action[P, R] | Definer:
@@ -368,6 +372,7 @@ def action(
             "timeout_s": timeout_s,
             "dry_run": dry_run,
             "idempotent": idempotent,
+            "read_only": read_only,
             "detached": detached,
             "locks": tuple(locks),
         },

@@ -158,9 +158,12 @@ class PolicySettings(Section):
 
     allow: tuple[Name, ...] = Field(("*",), description="Names or globs of actions that may run.")
     deny: tuple[Name, ...] = Field((), description="Names or globs that never run; wins.")
-    read_only: bool = Field(default=False, description="Only the actions of `readers` run.")
+    read_only: bool = Field(
+        default=False,
+        description="Only actions run that say they change nothing, and those of `readers`.",
+    )
     readers: tuple[Name, ...] = Field(
-        (), description="Names or globs of actions that change nothing here."
+        (), description="Further names or globs of actions that change nothing here."
     )
     rule: tuple[ArgumentRule, ...] = Field((), description="Rules on single arguments.")
 

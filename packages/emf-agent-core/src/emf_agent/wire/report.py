@@ -63,6 +63,7 @@ class ActionDescription(ReportModel):
     timeout_s: float | None = None
     dry_run: bool = False
     idempotent: bool = False
+    read_only: bool = False
     detached: bool = False
 
 

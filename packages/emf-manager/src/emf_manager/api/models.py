@@ -203,6 +203,7 @@ class Action(Answer):
     timeout_s: float | None = Field(default=None, examples=[30.0])
     dry_run: bool = False
     idempotent: bool = False
+    read_only: bool = Field(default=False, description="It says that it changes nothing.")
     detached: bool = False
     nodes: str = Field(examples=["oss[01-16].example.com"], description="Folded node set.")
     node_count: int = Field(examples=[16])

@@ -52,7 +52,7 @@ async def show_action(door: Door, name: str, *, json_out: bool) -> None:
         click.echo(tidy(f"\n{found['description']}"))
     click.echo(tidy(f"\nnodes:     {found['nodes']} ({found['node_count']})"))
     click.echo(f"timeout:   {'none' if found['timeout_s'] is None else found['timeout_s']}")
-    traits = [name for name in ("dry_run", "idempotent", "detached") if found[name]]
+    traits = [name for name in ("read_only", "dry_run", "idempotent", "detached") if found[name]]
     click.echo(f"traits:    {', '.join(traits) or '-'}")
     click.echo("arguments:")
     for line in argument_lines(found["args_schema"]):

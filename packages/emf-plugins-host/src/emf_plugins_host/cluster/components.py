@@ -70,7 +70,7 @@ def component(
     return {"service": service, "config": config, "elements": [], "info": info, "state": state}
 
 
-@action(timeout_s=TIMEOUT_S, idempotent=True)
+@action(timeout_s=TIMEOUT_S, idempotent=True, read_only=True)
 async def action_check_ha() -> list[ComponentState]:
     """Return how corosync, pacemaker and pcs, in this order, are set up on this node."""
     return await together([check_corosync, check_pacemaker, check_pcs])
@@ -138,7 +138,7 @@ async def service(unit: str) -> Literal["Unconfigured"] | Configured:
         return "Unconfigured"
 
 
-@action(timeout_s=TIMEOUT_S, idempotent=True)
+@action(timeout_s=TIMEOUT_S, idempotent=True, read_only=True)
 async def action_check_stonith() -> ComponentState:
     """Tell whether the cluster could fence this node, by which agent, or why not."""
     try:
@@ -152,7 +152,7 @@ async def action_check_stonith() -> ComponentState:
     )
 
 
-@action(timeout_s=TIMEOUT_S, idempotent=True)
+@action(timeout_s=TIMEOUT_S, idempotent=True, read_only=True)
 async def get_ha_resource_list() -> list[ResourceInfo]:
     """Return the cluster's resources with agent, arguments and operations; none without cluster."""
     return await resource_list()

@@ -11,13 +11,13 @@ __all__ = ["package_installed", "package_version"]
 TIMEOUT_S = 60
 
 
-@action(timeout_s=TIMEOUT_S, idempotent=True)
+@action(timeout_s=TIMEOUT_S, idempotent=True, read_only=True)
 async def package_installed(package: PackageName) -> bool:
     """Tell whether a package is installed."""
     return await version_of(package) is not None
 
 
-@action(timeout_s=TIMEOUT_S, idempotent=True)
+@action(timeout_s=TIMEOUT_S, idempotent=True, read_only=True)
 async def package_version(package: PackageName) -> str | None:
     """Return a package's version, without epoch and release; null where it is not installed."""
     return await version_of(package)

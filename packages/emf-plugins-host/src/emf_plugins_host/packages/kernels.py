@@ -16,7 +16,7 @@ TIMEOUT_S = 60
 LOADED = Path("/proc/modules")
 
 
-@action(timeout_s=TIMEOUT_S, idempotent=True)
+@action(timeout_s=TIMEOUT_S, idempotent=True, read_only=True)
 def kernel_module_loaded(module: ModuleName) -> bool:
     """Tell whether a kernel module is loaded; hyphens and underscores are the same in its name."""
     try:
@@ -31,14 +31,14 @@ def loaded_modules(text: str) -> frozenset[str]:
     return frozenset(line.partition(" ")[0] for line in text.splitlines())
 
 
-@action(timeout_s=TIMEOUT_S, idempotent=True)
+@action(timeout_s=TIMEOUT_S, idempotent=True, read_only=True)
 async def kernel_module_version(module: ModuleName) -> str:
     """Return the version a kernel module carries; empty where it carries none."""
     completed = await run(["modinfo", "-F", "version", "--", module])
     return completed.stdout.text.strip()
 
 
-@action(timeout_s=TIMEOUT_S, idempotent=True)
+@action(timeout_s=TIMEOUT_S, idempotent=True, read_only=True)
 async def get_kernel(modules: list[ModuleName]) -> str:
     """Return the newest installed kernel that has all the modules; empty where none has."""
     for kernel in await ask_manager(lambda manager: manager.installed_kernels()):

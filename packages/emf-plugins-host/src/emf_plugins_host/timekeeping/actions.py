@@ -27,7 +27,7 @@ TimeServer = Annotated[
 ]
 
 
-@action(timeout_s=60, idempotent=True)
+@action(timeout_s=60, idempotent=True, read_only=True)
 def is_ntp_configured() -> bool:
     """Tell whether the time service was pointed at a server by configure_ntp."""
     return any(is_edited(read_config(path)) for path, _ in configuration_files())

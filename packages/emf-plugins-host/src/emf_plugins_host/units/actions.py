@@ -97,7 +97,7 @@ async def disable_unit(unit: UnitName, context: ActionContext) -> str | None:
     return None
 
 
-@action(timeout_s=QUERY_TIMEOUT_S, idempotent=True)
+@action(timeout_s=QUERY_TIMEOUT_S, idempotent=True, read_only=True)
 async def get_unit_run_state(unit: UnitName) -> RunState:
     """Return a unit's run state: Stopped, Enabled, Activating, Failed, Started or Setup."""
     async with system_bus() as bus:
@@ -114,7 +114,7 @@ class UnitRow(TypedDict):
     sub: str
 
 
-@action(timeout_s=QUERY_TIMEOUT_S, idempotent=True)
+@action(timeout_s=QUERY_TIMEOUT_S, idempotent=True, read_only=True)
 async def list_units(
     patterns: list[str] = ["*.service"],  # noqa: B006 - the schema shows it; never changed
     states: list[str] = [],  # noqa: B006 - as above

@@ -23,7 +23,7 @@ __all__ = ["unit_log"]
 MESSAGE_BYTES = 4096
 
 
-@action(timeout_s=60, idempotent=True)
+@action(timeout_s=60, idempotent=True, read_only=True)
 async def unit_log(
     unit: UnitName, lines: Annotated[int, Field(ge=1, le=1000)] = 100
 ) -> list[JournalLine]:

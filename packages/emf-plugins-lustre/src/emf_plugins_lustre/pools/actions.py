@@ -58,7 +58,7 @@ async def ostpool_remove(
     return await change_with_lctl("pool_remove", f"{filesystem}.{name}", ost, context=context)
 
 
-@action(timeout_s=LISTED_WITHIN_S + 30, dry_run=True, idempotent=True)
+@action(timeout_s=LISTED_WITHIN_S + 30, dry_run=True, idempotent=True, read_only=True)
 async def ostpool_wait(
     filesystem: FileSystemName, name: PoolName, context: ActionContext
 ) -> str | None:
