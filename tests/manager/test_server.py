@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import hashlib
 import logging
 import socket
@@ -106,8 +107,8 @@ class Running:
 
 
 @asynccontextmanager
-async def manager(data_dir: Path) -> AsyncGenerator[Running, None]:
-    settings = Settings(data_dir, Listen("127.0.0.1", 0))
+async def manager(data_dir: Path, **more: Any) -> AsyncGenerator[Running, None]:
+    settings = Settings(data_dir, Listen("127.0.0.1", 0), **more)
     stop, started, done = anyio.Event(), anyio.Event(), anyio.Event()
     said: list[Ready] = []
 
@@ -432,6 +433,38 @@ async def test_the_context_resumes_nothing_and_takes_no_old_tls(running: Running
     assert context.options & ssl.OP_NO_TICKET
     assert context.minimum_version >= ssl.TLSVersion.TLSv1_2
     assert context.verify_mode is ssl.CERT_OPTIONAL
+
+
+async def test_a_trusted_proxy_speaks_for_a_node_until_the_node_is_revoked(tmp_path: Path) -> None:
+    async with manager(tmp_path / "data", trusted_proxies=("127.0.0.1",)) as running:
+        identity = await running.enrol("oss9")
+        passed = {"Client-Cert": byte_sequence(identity)}
+        async with running.client() as proxy:
+            without = await proxy.get(MESSAGE_PATH, params=QUERY)
+            posted = await proxy.post(MESSAGE_PATH, content=envelope("oss9"), headers=passed)
+            for_another = await proxy.post(MESSAGE_PATH, content=envelope("x"), headers=passed)
+            async with open_store(running.settings.store_url) as store:
+                await store.revoke_node("oss9", at=now(), reason="stolen", audit=NOTE)
+            with anyio.fail_after(PATIENCE_S):
+                while posted.status_code != 403:
+                    posted = await proxy.post(
+                        MESSAGE_PATH, content=envelope("oss9"), headers=passed
+                    )
+    assert (without.status_code, for_another.status_code) == (401, 403)
+    assert "revoked" in posted.text
+
+
+async def test_nobody_is_a_proxy_where_none_is_named(running: Running) -> None:
+    identity = await running.enrol("oss10")
+    async with running.client(headers={"Client-Cert": byte_sequence(identity)}) as client:
+        answer = await client.get(MESSAGE_PATH, params=QUERY)
+    assert answer.status_code == 401
+
+
+def byte_sequence(identity: Path) -> str:
+    certificate = x509.load_pem_x509_certificate(identity.read_bytes())
+    der = certificate.public_bytes(serialization.Encoding.DER)
+    return f":{base64.b64encode(der).decode()}:"
 
 
 # Beginning and end

@@ -109,6 +109,13 @@ def program() -> None:
     help="A further host name or address that clients use; may be repeated.",
 )
 @click.option(
+    "--trusted-proxy",
+    "proxies",
+    multiple=True,
+    metavar="ADDRESS",
+    help="A proxy that passes nodes' certificates on in a header; may be repeated.",
+)
+@click.option(
     "--lease",
     "lease",
     metavar="DURATION",
@@ -137,6 +144,7 @@ def serve_command(
     store: str | None,
     listen: str,
     names: tuple[str, ...],
+    proxies: tuple[str, ...],
     lease: str,
     per_s: float,
     log_level: str,
@@ -160,6 +168,7 @@ def serve_command(
         names,
         store,
         requests_per_s=per_s,
+        trusted_proxies=proxies,
         lease_s=lease_seconds(lease),
     )
     anyio.run(until_signalled, settings, functools.partial(say_ready, json_out=json_out))

@@ -63,6 +63,8 @@ class Settings:
     """SQLAlchemy URL; a SQLite file in the data directory where it is not said."""
     requests_per_s: float = 50.0
     """Of one API token, in the long run; ten seconds' worth may come at once."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of proxies that may pass on a node's certificate."""
     lease_s: float = 60.0
     """How long a node may say nothing before it counts as silent."""
 

@@ -30,6 +30,7 @@ from emf_manager.server.bounded_head import BoundedHead
 from emf_manager.server.data_dir import only_server, prepare_data_dir
 from emf_manager.server.own_identity import ServerIdentity
 from emf_manager.server.secured import Door, SecuredConnection, cut_read_buffers
+from emf_manager.server.trusted_proxy import BehindProxies, parse_networks
 from emf_manager.settings import Listen, Settings
 from emf_manager.store.sql import open_store
 
@@ -66,6 +67,7 @@ async def serve(
         ConfigurationError: the directory, the authority, the address. StoreError: the store.
 
     """
+    proxies = parse_networks(settings.trusted_proxies)
     prepare_data_dir(settings.data_dir)
     with only_server(settings.data_dir), listening(settings.listen) as sock:
         identity = ServerIdentity(settings)
@@ -91,6 +93,7 @@ async def serve(
                 shelf,
                 pace_of(settings),
             )
+            app = BehindProxies(app, proxies, lambda: identity.authorities)
             server = Server(configuration(app, identity))
             url = url_of(settings.listen, sock.getsockname()[1])
             ready = Ready(url, sock.getsockname()[1], identity.authorities.issuing.fingerprint)
