@@ -26,6 +26,7 @@ from emf_manager.api.guard import AuditNote
 from emf_manager.api.service import Service
 from emf_manager.authorization import Mandate, Principal, Role
 from emf_manager.bus import Bus
+from emf_manager.exposition import Family
 from emf_manager.history.book import HistoryView, SeriesView
 from emf_manager.history.downsampling import Bucket
 from emf_manager.records import Certificate
@@ -406,6 +407,13 @@ class FakeAlerts:
         return self.kept[number]
 
 
+class FakeMetrics:
+    """One metric."""
+
+    async def families(self) -> tuple[Family, ...]:
+        return (Family.one("emf_manager_nodes", "gauge", "Enrolled nodes.", len(NODES)),)
+
+
 class FakeHistory:
     """Series of each node's daemon ``host``; their points are as many as were asked for."""
 
@@ -446,6 +454,7 @@ def a_service(
         accounts=accounts or FakeAccounts(),
         alerts=alerts or FakeAlerts(),
         history=history or FakeHistory(),
+        metrics=FakeMetrics(),
         now=now,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from emf_manager.client.connection import Connection
 from emf_manager.client.door import Door
 from emf_manager.client.follow import follow_job
 from emf_manager.client.job_view import JobView
+from emf_manager.exposition import exposed
+from emf_manager.fleet_metrics import FleetMetrics
 from emf_manager.history.book import HistoryBook
 from tests.manager.api.in_memory import InMemory
 from tests.manager.engine_bench import FQDN, WITHIN_S, Agent, Bench, manager
@@ -89,6 +92,7 @@ class Desk:
     agent: Agent
     session: str
     door: Door
+    metrics: FleetMetrics
 
 
 @pytest.fixture
@@ -107,10 +111,11 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
             bench.store.alerts, bench.store, bench.engine, clock=bench.clock
         ) as alerts:
             history = HistoryBook(bench.store.history, bench.clock, life_of=lambda fqdn: None)
-            service = Service(bench.engine, book, alerts, history, bench.clock.wall)
+            metrics = FleetMetrics(bench.engine, bench.store, alerts, history)
+            service = Service(bench.engine, book, alerts, history, metrics, bench.clock.wall)
             api = InMemory(build_api(service))
             async with Door(Connection("https://manager", token.secret, None), api) as door:
-                yield Desk(bench, agent, session, door)
+                yield Desk(bench, agent, session, door, metrics)
 
 
 async def test_a_node_is_seen_with_its_sessions_plugins_and_catalogue(desk: Desk) -> None:
@@ -211,3 +216,31 @@ async def test_open_streams_end_when_the_engine_closes(desk: Desk) -> None:
             await desk.bench.until(lambda: len(desk.bench.engine._bus))
             desk.bench.engine.close()
             await ended.wait()
+
+
+async def test_the_fleet_s_metrics_count_what_happened(desk: Desk) -> None:
+    request: Any = {"nodes": "*", "action": "start_unit", "args": {"unit": "x"}}
+    job = await desk.door.post("jobs", request)
+    (order,) = await desk.agent.poll()
+    result = {"Ok": {"id": order["body"]["id"], "result": {"Ok": None}, "outcome": "ok"}}
+    await desk.agent.say("action_runner", desk.session, result)
+
+    families = await desk.metrics.families()
+    text = exposed(families)
+
+    page = (Path(__file__).parents[3] / "docs/data.md").read_text(encoding="utf-8")
+    told = set(re.findall(r"`(emf_manager_\w+)[`{]", page))
+    assert told == {family.name for family in families}
+    assert job["id"] not in text
+    for line in (
+        'emf_manager_nodes{role="none",state="connected"} 1',
+        'emf_manager_sessions{daemon="agent",state="active"} 1',
+        'emf_manager_jobs{state="done"} 1',
+        'emf_manager_jobs{state="running"} 0',
+        'emf_manager_outcomes_total{outcome="ok"} 1',
+        "emf_manager_value_streams 0",
+        "emf_manager_alerts 0",
+    ):
+        assert f"{line}\n" in text, text
+    for name in ("envelopes_received", "messages_received", "store_commits", "store_writes"):
+        assert re.search(rf"^emf_manager_{name}_total [1-9]", text, re.MULTILINE)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Generator
 from typing import Any
 
+import httpx
 import pytest
 
 from emf_plugins_lustre.testing.node import SimulatedNode
@@ -82,6 +84,21 @@ def test_a_watch_for_people_is_a_table(server: Server) -> None:
     assert done.returncode == 0, done.stderr
     assert "load.one" in done.stdout
     assert "as of" in done.stderr
+
+
+def test_the_manager_is_scraped_where_prometheus_looks(manager: Manager, server: Server) -> None:
+    context = ssl.create_default_context(cafile=str(server.operator.authority))
+    allowed = {"Authorization": f"Bearer {server.operator.token}"}
+    with httpx.Client(verify=context, trust_env=False, base_url=manager.url) as client:
+        assert client.get("/metrics").status_code == 401
+        answer = client.get("/metrics", headers=allowed)
+
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    said = dict(line.rsplit(" ", 1) for line in answer.text.splitlines() if line[0] != "#")
+    assert said['emf_manager_nodes{role="none",state="connected"}'] == "1"
+    assert said['emf_manager_sessions{daemon="stats",state="active"}'] == "1"
+    assert int(said["emf_manager_history_samples_total"]) > 100
+    assert int(said["emf_manager_messages_received_total"]) > 5
 
 
 def test_the_history_outlives_an_orderly_restart_and_not_its_node(

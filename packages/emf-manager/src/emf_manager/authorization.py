@@ -91,6 +91,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/health", "public"),
     Route("GET", "/openapi.json", "read"),
     Route("GET", "/me", "read"),
+    Route("GET", "/metrics", "read"),
     Route("GET", "/nodes", "read"),
     Route("GET", "/nodes/{fqdn}", "read"),
     Route("DELETE", "/nodes/{fqdn}", "administer"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
@@ -38,6 +39,7 @@ from emf_manager.views import (
     PingView,
     RollEntry,
     SessionView,
+    Traffic,
 )
 
 __all__ = ["Engine", "open_engine"]
@@ -93,6 +95,7 @@ class Engine:
             last_event=loaded.last_event,
         )
         self._jobs = JobBook(store, self.seats, clock, limits, safe)
+        self._received: Counter[str] = Counter()
         self._watch = ValueWatch()
         self.seats.listen(self._watch.heard)
 
@@ -139,6 +142,19 @@ class Engine:
             except StoreError as error:
                 logger.error("nothing pruned, trying again later: %s", error)
 
+    @property
+    def traffic(self) -> Traffic:
+        """What came in since the start, and who listens now."""
+        return Traffic(
+            envelopes=self._received["envelopes"],
+            messages=self._received["messages"],
+            unreadable=self._received["unreadable"],
+            hanging=self.seats.hanging,
+            event_streams=len(self._bus),
+            value_streams=len(self._watch),
+            cut_off=self._bus.cut_off,
+        )
+
     # The agents' side: what the gateway calls
 
     def pace(self) -> Pace:
@@ -166,6 +182,9 @@ class Engine:
             hello=received.hello,
             goodbye=received.goodbye,
             fresh_ids=tuple(str(uuid.uuid4()) for _ in received.messages),
+        )
+        self._received.update(
+            envelopes=1, messages=len(received.messages), unreadable=len(received.unreadable)
         )
         seat = await self.seats.find(fqdn)
         for effect in await self.seats.apply(seat, posted):

@@ -32,6 +32,7 @@ from emf_manager.views import (
 )
 
 __all__ = [
+    "SHOWN_AS",
     "count_tally",
     "count_targets",
     "data_view",
@@ -40,6 +41,7 @@ __all__ = [
     "job_view",
     "node_view",
     "roll_entry",
+    "session_state",
     "session_views",
     "target_view",
 ]

@@ -8,6 +8,7 @@ happened. This is the one place where time enters.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -88,6 +89,8 @@ class Seats:
         self._hint = anyio.Event()
         self._catalogues: WeakValueDictionary[str, Catalogue] = WeakValueDictionary()
         self._listeners: list[Listener] = []
+        self.outcomes: Counter[str] = Counter()
+        """Recorded since the start, by kind."""
         self.last_event = last_event
         self.closing = False
 
@@ -110,6 +113,11 @@ class Seats:
     def desks(self) -> Iterable[d.Desk]:
         """Return every desk there is now."""
         return [seat.desk for seat in self._seats.values()]
+
+    @property
+    def hanging(self) -> int:
+        """How many requests of agents wait now."""
+        return sum(len(seat.hanging) for seat in self._seats.values())
 
     async def find(self, fqdn: str) -> Seat:
         """Return a node's seat; one that was enrolled a moment ago gets it now.
@@ -318,6 +326,7 @@ class Seats:
         audit: list[NewAudit] = []
         for verdict in committed.outcomes:
             outcome = verdict.outcome
+            self.outcomes[outcome.kind] += verdict.verdict == "recorded"
             body: dict[str, JsonValue] = {
                 "job": verdict.job_id,
                 "action_id": outcome.action_id,

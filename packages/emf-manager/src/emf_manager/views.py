@@ -29,6 +29,7 @@ __all__ = [
     "SessionView",
     "TargetState",
     "TargetView",
+    "Traffic",
     "UnknownActionError",
     "Variant",
 ]
@@ -215,6 +216,20 @@ class EventView:
     kind: str
     node: str | None
     body: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What came in since the manager began, and who listens now."""
+
+    envelopes: int
+    messages: int
+    unreadable: int
+    hanging: int
+    event_streams: int
+    value_streams: int
+    cut_off: int
+    """Readers of events that were too slow."""
 
 
 class NotFoundError(EmfError):

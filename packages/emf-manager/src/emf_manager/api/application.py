@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from emf_manager.api import accounts, alerts, events, fleet, history, jobs, problems
+from emf_manager.api import accounts, alerts, events, fleet, history, jobs, metrics, problems
 from emf_manager.api.answers import AnswerBook
 from emf_manager.api.guard import Guard, Visit, nobody
 from emf_manager.api.models import Health
@@ -70,7 +70,7 @@ def build_routes(service: Service) -> FastAPI:
     async def openapi() -> JSONResponse:
         return JSONResponse(describe(app))
 
-    for room in (accounts, alerts, events, fleet, history, jobs):
+    for room in (accounts, alerts, events, fleet, history, jobs, metrics):
         here.include_router(room.router)
     app.include_router(here)
     return app

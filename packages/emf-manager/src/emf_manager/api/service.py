@@ -15,6 +15,7 @@ from emf_manager.alerts.values import Alert
 from emf_manager.api import models as m
 from emf_manager.api.guard import AuditNote, principal_of
 from emf_manager.authorization import Principal
+from emf_manager.exposition import Family
 from emf_manager.history.book import HistoryView, SeriesView
 from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.store.node_rows import NodeFile
@@ -222,6 +223,14 @@ class History(Protocol):
         ...
 
 
+class Metrics(Protocol):
+    """What the manager counts."""
+
+    async def families(self) -> Sequence[Family]:
+        """Return every metric as it is now."""
+        ...
+
+
 @dataclass(frozen=True)
 class Service:
     """The manager as the routes see it."""
@@ -230,6 +239,7 @@ class Service:
     accounts: Accounts
     alerts: Alerts
     history: History
+    metrics: Metrics
     now: Callable[[], float] = time.time
     """Wall clock, seconds since the epoch."""
 

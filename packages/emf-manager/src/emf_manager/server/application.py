@@ -20,6 +20,7 @@ from emf_manager.api.service import Service
 from emf_manager.authorization import API_PREFIX
 from emf_manager.callers import Caller
 from emf_manager.engine import Engine
+from emf_manager.fleet_metrics import FleetMetrics
 from emf_manager.gateway import gateway_routes
 from emf_manager.history.book import HistoryBook
 from emf_manager.identity.authorities import Authorities
@@ -39,6 +40,9 @@ __all__ = ["EngineFleet", "create_app"]
 
 logger = logging.getLogger(__name__)
 
+METRICS = "/metrics"
+"""Where Prometheus looks unless it is told otherwise; the API has it under its own prefix."""
+
 
 def create_app(
     engine: Engine,
@@ -54,7 +58,8 @@ def create_app(
     registrar = Registrar(store, authorities, membership)
     accounts = AccountBook(store, lambda: authorities().issuing.fingerprint)
     logins = LoginBook(store, accounts)
-    service = Service(engine, accounts, alerts, history)
+    metrics = FleetMetrics(engine, store, alerts, history)
+    service = Service(engine, accounts, alerts, history, metrics)
     answers = AnswerBook(store.answers)
     api = build_api(service, visit=logins.visit, pace=pace, answers=answers)
     web = build_web(service, api, logins)
@@ -79,6 +84,8 @@ class ByPath:
     agents: ASGIApp
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"] == METRICS:
+            scope = {**scope, "path": API_PREFIX + METRICS, "raw_path": None}
         await self._at(scope)(scope, receive, send)
 
     def _at(self, scope: Scope) -> ASGIApp:

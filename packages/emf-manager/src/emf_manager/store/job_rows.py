@@ -15,7 +15,7 @@ from emf_manager.store.interface import Created, KeyReusedError, StoreError, Tar
 from emf_manager.store.rows import insert_new, read, read_target, row_of, target_row
 from emf_manager.store.trails import append_events
 
-__all__ = ["create_job", "find_job", "list_jobs", "open_jobs", "tally"]
+__all__ = ["count_states", "create_job", "find_job", "list_jobs", "open_jobs", "tally"]
 
 SAME = ("action", "args", "secret_digest", "timeout_s", "dry_run")
 """What two orders under one key must agree in, beside their nodes."""
@@ -104,3 +104,11 @@ def tally(connection: Connection, job_ids: Collection[str]) -> dict[str, TargetT
     for job_id, state, outcome, count in connection.execute(statement):
         counted[job_id][cast(TargetState, state), cast("OutcomeKind | None", outcome)] = count
     return dict(counted)
+
+
+def count_states(connection: Connection) -> dict[str, int]:
+    """Count jobs by state."""
+    of_all = select(func.count()).select_from(t.jobs)
+    every: int = connection.execute(of_all).scalar_one()
+    done: int = connection.execute(of_all.where(t.jobs.c.open_targets == 0)).scalar_one()
+    return {"running": every - done, "done": done}

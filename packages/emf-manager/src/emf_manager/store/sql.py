@@ -107,6 +107,7 @@ class SqlStore:
         self.answers: AnswerStore = AnswerRows(writer.write)
         self.logins: LoginStore = SqlLogins(self._read, writer.write)
         self.history: HistoryStore = SqlHistory(self._read, writer.write)
+        self.written = writer.written
 
     # The engine
 
@@ -137,6 +138,10 @@ class SqlStore:
                 c, limit=limit, before=before, requester=requester, state=state
             )
         )
+
+    async def job_states(self) -> Mapping[str, int]:
+        """Count jobs by state."""
+        return await self._read(job_rows.count_states)
 
     async def tallies(self, job_ids: Collection[str]) -> Mapping[str, TargetTally]:
         return await self._read(lambda c: job_rows.tally(c, job_ids))

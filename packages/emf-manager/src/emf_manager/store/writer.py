@@ -8,7 +8,9 @@ undone alone.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
 import anyio
@@ -20,7 +22,7 @@ from emf_agent.errors import EmfError
 from emf_manager.store.connections import explain_failure
 from emf_manager.store.interface import StoreError
 
-__all__ = ["Writer", "commit_group"]
+__all__ = ["Writer", "Written", "commit_group"]
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,17 @@ class Pending:
         self.error: Exception | None = StoreError("the store was closed before this was written")
 
 
+@dataclass
+class Written:
+    """What a writer has done so far."""
+
+    commits: int = 0
+    writes: int = 0
+    failures: int = 0
+    seconds: float = 0.0
+    """Spent in commits."""
+
+
 class Writer:
     """Owns the write connection; ``run`` is a task of the store's."""
 
@@ -51,6 +64,7 @@ class Writer:
         self._wake = anyio.Event()
         self._closing = False
         self._thread = anyio.CapacityLimiter(1)
+        self.written = Written()
 
     async def write(self, work: Callable[[Connection], T]) -> T:
         """Have the work done in a transaction, and return its result after the commit.
@@ -93,13 +107,21 @@ class Writer:
     async def _commit_next(self) -> None:
         not_before = anyio.current_time() + WINDOW_S
         group, self._queue = self._queue[:GROUP], self._queue[GROUP:]
+        began = time.monotonic()
         try:
             await anyio.to_thread.run_sync(commit_group, self._engine, group, limiter=self._thread)
         finally:
+            self._count(group, time.monotonic() - began)
             for pending in group:
                 pending.done.set()
         if self._queue:
             await anyio.sleep_until(not_before)
+
+    def _count(self, group: Sequence[Pending], seconds: float) -> None:
+        self.written.commits += 1
+        self.written.writes += len(group)
+        self.written.failures += sum(pending.error is not None for pending in group)
+        self.written.seconds += seconds
 
 
 def commit_group(engine: Engine, group: Sequence[Pending]) -> None:
