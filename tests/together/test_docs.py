@@ -59,6 +59,13 @@ def test_the_transition_table_is_that_of_the_rules() -> None:
     assert transitions.written(page) == page, "run: python docs/transitions.py --write"
 
 
+def test_the_reference_of_the_api_is_that_of_its_document() -> None:
+    page = (DOCS / "api.md").read_text()
+    reference = module_from(DOCS / "api.py", "api_reference")
+
+    assert reference.written(page) == page, "run: python docs/api.py --write"
+
+
 def test_the_plugin_of_the_guide_is_a_plugin(tmp_path: Path) -> None:
     page = (DOCS / "plugin-author.md").read_text()
     (code,) = re.findall(r"```python\n# emf_plugin_motd/plugin.py\n(.*?)```", page, re.DOTALL)

@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 
 from emf_manager.api.application import build_routes
+from emf_manager.api.freshness import Fresh
 from emf_manager.api.guard import Guard
 from tests.manager.api.fakes import FakeAccounts, FakeAlerts, FakeEngine, FakeHistory, a_service
 from tests.manager.api.in_memory import InMemory
@@ -52,3 +53,13 @@ async def desk(routes: FastAPI) -> AsyncIterator[Desk]:
         transport=transport, base_url="http://manager.example.com/api/v1"
     ) as http:
         yield Desk(engine, accounts, alerts, history, http, transport, routes, app)
+
+
+@pytest.fixture
+def whole(desk: Desk) -> Desk:
+    """The API with all that stands around its routes."""
+    desk.guard = Guard(
+        Fresh(desk.routes), authenticate=desk.accounts.authenticate, audit=desk.accounts.audit
+    )
+    desk.transport.app = desk.guard
+    return desk

@@ -8,8 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from emf_manager.api.application import build_routes, describe
+from emf_manager.api.application import build_routes
 from emf_manager.api.guard import Guard
+from emf_manager.api.openapi import describe
 from emf_manager.authorization import (
     API_PREFIX,
     ROLES,

@@ -537,5 +537,5 @@ async def test_the_document_has_examples_and_our_problems(desk: Desk) -> None:
         for operation in methods.values():
             assert operation["description"], path
             if operation["x-permission"] != "public":
-                content = operation["responses"]["422"]["content"]
+                content = operation["responses"]["401"]["content"]
                 assert list(content) == ["application/problem+json"]

@@ -117,6 +117,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/audit", "administer"),
     Route("GET", "/users", "administer"),
     Route("POST", "/users", "administer"),
+    Route("GET", "/users/{name}", "administer"),
     Route("DELETE", "/users/{name}", "administer"),
     Route("PUT", "/users/{name}/mandates", "administer"),
     Route("GET", "/tokens", "administer"),

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from pydantic import Field
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from emf_manager.api import models as m
-from emf_manager.api.fleet import PageQuery, missing
+from emf_manager.api.fleet import PageQuery, missing, tagged
 from emf_manager.api.mandates import check_mandates
-from emf_manager.api.paging import Page, decode_cursor, encode_cursor, page
+from emf_manager.api.paging import (
+    IfMatch,
+    Page,
+    check_match,
+    decode_cursor,
+    encode_cursor,
+    entity_tag,
+    page,
+)
 from emf_manager.api.problems import ProblemError
-from emf_manager.api.service import Caller, Manager
+from emf_manager.api.service import Caller, Manager, Service
 from emf_manager.authorization import GRANTED
 
 __all__ = ["router"]
@@ -50,17 +58,32 @@ async def create_user(manager: Manager, caller: Caller, body: m.UserRequest) -> 
     return user
 
 
+@router.get("/users/{name}", response_model=m.User)
+async def show_user(manager: Manager, name: str, request: Request) -> Any:
+    """Show one user, with what alone they may order."""
+    user = await one_user(manager, name)
+    return tagged(request, user, user)
+
+
 @router.put("/users/{name}/mandates", response_model=m.User)
-async def bind_user(manager: Manager, caller: Caller, name: str, body: m.MandatesRequest) -> Any:
+async def bind_user(
+    manager: Manager,
+    caller: Caller,
+    name: str,
+    body: m.MandatesRequest,
+    request: Request,
+    if_match: IfMatch = None,  # noqa: ARG001 - for the document; check_match reads it
+) -> Any:
     """Say what alone a user may order; an empty list leaves what the role allows."""
-    users = {user.name: user for user in await manager.accounts.users()}
-    if name not in users:
-        raise missing("user", name, users)
-    check_mandates(users[name].role, body.mandates)
-    user = await manager.accounts.bind_user(caller, name, body.mandates)
+    async with manager.turn:
+        before = await one_user(manager, name)
+        check_match(request, entity_tag(before))
+        check_mandates(before.role, body.mandates)
+        user = await manager.accounts.bind_user(caller, name, body.mandates)
     if user is None:
-        raise missing("user", name, users)
-    return user
+        raise missing("user", name, ())
+    headers = {"ETag": entity_tag(user)}
+    return JSONResponse(user.model_dump(mode="json"), headers=headers)
 
 
 @router.get("/audit", response_model=Page[m.AuditLine])
@@ -138,3 +161,16 @@ async def revoke_enrolment_token(manager: Manager, caller: Caller, token_id: str
     if not await manager.accounts.revoke_enrolment_token(caller, token_id):
         raise missing("enrolment token", token_id, ())
     return Response(status_code=204)
+
+
+async def one_user(manager: Service, name: str) -> m.User:
+    """Return a user.
+
+    Raises:
+        ProblemError: there is none.
+
+    """
+    users = {user.name: user for user in await manager.accounts.users()}
+    if name not in users:
+        raise missing("user", name, users)
+    return users[name]

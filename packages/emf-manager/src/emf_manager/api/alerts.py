@@ -34,7 +34,7 @@ class AlertQuery(PageQuery):
     kind: Annotated[str, Field(max_length=64)] | None = Field(
         default=None, description="Only this kind, such as node.silent."
     )
-    severity: Severity | None = None
+    severity: Severity | None = Field(default=None, description="Only those as grave as this.")
 
 
 @router.get("/alerts", response_model=Page[m.Alert])

@@ -7,17 +7,28 @@ import binascii
 import hashlib
 import json
 from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
+from fastapi import Header
 from pydantic import BaseModel, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from emf_manager.api.freshness import matches
 from emf_manager.api.problems import FieldFault, ProblemError
 
-__all__ = ["MAX_PAGE", "Page", "decode_cursor", "encode_cursor", "entity_tag", "page", "unchanged"]
+__all__ = ["MAX_PAGE", "IfMatch", "Page", "check_match", "decode_cursor", "encode_cursor"]
+__all__ += ["entity_tag", "page", "unchanged"]
 
 MAX_PAGE = 1000
+IfMatch = Annotated[
+    str | None,
+    Header(
+        alias="If-Match",
+        description="The `ETag` of the version you have: changed only while it still holds.",
+    ),
+]
+"""A parameter of routes that replace something; ``check_match`` reads it."""
 T = TypeVar("T")
 
 
@@ -74,7 +85,20 @@ def entity_tag(*parts: object) -> str:
 
 def unchanged(request: Request, tag: str) -> Response | None:
     """Return the 304 where the caller already has this version, else None."""
-    given = request.headers.get("if-none-match", "")
-    if tag in (part.strip() for part in given.split(",")) or given.strip() == "*":
+    given = request.headers.get("if-none-match")
+    if given is not None and matches(given, tag):
         return Response(status_code=304, headers={"ETag": tag})
     return None
+
+
+def check_match(request: Request, tag: str) -> None:
+    """Let a write pass whose ``If-Match``, where it has one, names the version there is.
+
+    Raises:
+        ProblemError: 412, somebody changed it meanwhile.
+
+    """
+    given = request.headers.get("if-match")
+    if given is not None and not matches(given, tag):
+        why = "it was changed since the version you have; read it again, then decide"
+        raise ProblemError(412, "changed", why)

@@ -89,9 +89,12 @@ BY_STATUS = {
     404: "not-found",
     405: "method",
     409: "conflict",
+    412: "changed",
     413: "too-large",
     415: "media-type",
     422: "invalid",
+    429: "too-many",
+    500: "internal",
     503: "busy",
 }
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
+import anyio
 from fastapi import Depends, Request
 
 from emf_manager import views as v
@@ -242,6 +243,8 @@ class Service:
     metrics: Metrics
     now: Callable[[], float] = time.time
     """Wall clock, seconds since the epoch."""
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    """Held by whoever looks at a version and then replaces it."""
 
 
 async def service_of(request: Request) -> Service:
