@@ -23,6 +23,7 @@ from emf_manager.limits import Limits
 from emf_manager.records import Certificate, EnrolmentGrant, NewAudit
 from emf_manager.safe import Safe
 from emf_manager.store.interface import Changes, Committed, Store, StoreFullError
+from emf_manager.store.rollouts import RolloutStore
 from emf_manager.store.sql import SqlStore, open_store
 
 FQDN = "oss1.local"
@@ -186,6 +187,12 @@ class FillableStore:
             await self._bench.go_on.wait()
         return await self._bench.store.record(changes)
 
+    @property
+    def rollouts(self) -> RolloutStore:
+        if self._bench.rollouts_fail:
+            raise StoreFullError("the test's disk")
+        return self._bench.store.rollouts
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._bench.store, name)
 
@@ -200,6 +207,7 @@ class Bench:
         self.peers = FakePeers()
         self.safe = Safe()
         self.full = False
+        self.rollouts_fail = False
         self.hangs_at = ""
         """A word; a write in which it occurs waits for ``go_on``."""
         self.go_on = anyio.Event()

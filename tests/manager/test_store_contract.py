@@ -29,6 +29,7 @@ from emf_manager.records import (
     hash_secret,
 )
 from emf_manager.store.connections import sqlite_url
+from emf_manager.store.groups import Group
 from emf_manager.store.interface import (
     Changes,
     EnvelopeKey,
@@ -644,3 +645,86 @@ async def test_a_node_that_has_its_key_may_enrol_again(store: Store) -> None:
         ("node.enrolled", "mds1", {"role": None, "again": False, "waiting": False}),
         ("node.enrolled", "mds1", {"role": None, "again": True, "waiting": False}),
     ]
+
+
+# Rollouts
+
+
+async def test_what_is_held_is_released_once_and_only_what_is_held(store: Store) -> None:
+    job, (first,) = job_for(NODE)
+    second = replace(first, action_id="b", state="held", batch=2, apart="pair")
+    third = replace(first, action_id="c", state="held", batch=2)
+    job = replace(job, rollout={"batch": 1}, deadline=99.0)
+    await store.create_job(job, (first, second, third))
+    await store.record(settled(ok("c", kind="cancelled", by="manager")))
+
+    freed = await store.rollouts.release(job.id, ("b", "c"), batch=2, at=7.0)
+
+    assert freed.targets == (replace(second, state="queued", queued=7.0),)
+    (event,) = freed.events
+    assert (event.kind, event.body) == ("job.released", {"job": job.id, "batch": 2, "targets": 1})
+    found = await store.job(job.id)
+    assert found is not None
+    assert (found[0].rollout, found[0].deadline, found[0].open_targets) == ({"batch": 1}, 99.0, 2)
+
+
+async def test_what_is_stopped_has_an_outcome_and_counts_as_done(store: Store) -> None:
+    job, (first,) = job_for(NODE)
+    second = replace(first, action_id="b", state="held", batch=2)
+    await store.create_job(job, (first, second))
+    ids = (first.action_id, "b")
+
+    stopped = await store.rollouts.stop(job.id, ids, kind="expired", reason="deadline", at=7.0)
+    again = await store.rollouts.stop(job.id, ids, kind="cancelled", reason="late", at=8.0)
+    last = await store.record(settled(ok(first.action_id)))
+
+    assert (stopped.count, again.count) == (1, 0)
+    assert [event.kind for event in stopped.events] == ["job.stopped"]
+    found = await store.job(job.id)
+    assert found is not None
+    outcomes = {one.action_id: one.outcome for one in found[1]}
+    expected = Outcome("b", NODE, "expired", 7.0, by="manager", reason="deadline")
+    assert outcomes["b"] == expected
+    assert last.outcomes[0].job_done
+
+
+async def test_the_last_that_is_stopped_ends_the_job(store: Store) -> None:
+    job, (first,) = job_for(NODE)
+    await store.create_job(job, (replace(first, state="held"),))
+
+    ids = (first.action_id,)
+    stopped = await store.rollouts.stop(job.id, ids, kind="cancelled", reason="x", at=7.0)
+
+    assert [event.kind for event in stopped.events] == ["job.stopped", "job.done"]
+
+
+async def test_what_is_held_of_a_removed_node_was_never_run(store: Store) -> None:
+    job, (first,) = job_for(NODE)
+    await store.create_job(job, (replace(first, state="held"),))
+
+    await store.remove_node(NODE, at=9.0, reason="gone", audit=NOTE)
+
+    found = await store.job(job.id)
+    assert found is not None
+    outcome = found[1][0].outcome
+    assert outcome is not None
+    assert (outcome.kind, outcome.reason) == ("cancelled", "node-removed")
+
+
+async def test_jobs_are_found_by_action(store: Store) -> None:
+    for job_id, action in (("job-1", "a"), ("job-2", "b")):
+        job, targets = job_for(NODE, job_id=job_id, action=action)
+        await store.create_job(job, targets)
+
+    assert [job.id for job in await store.jobs(action="a")] == ["job-1"]
+
+
+async def test_groups_are_kept_changed_and_forgotten(store: Store) -> None:
+    group = Group("spare", "oss[1-2]", 5.0, "maria")
+
+    assert await store.groups.put(group) is True
+    assert await store.groups.put(replace(group, nodes="oss3", changed_by="ann")) is False
+    assert await store.groups.listed() == (replace(group, nodes="oss3", changed_by="ann"),)
+    assert await store.groups.remove("spare") is True
+    assert await store.groups.remove("spare") is False
+    assert await store.groups.listed() == ()

@@ -27,10 +27,13 @@ from emf_manager.api.service import Service
 from emf_manager.authorization import Mandate, Principal, Role
 from emf_manager.bus import Bus
 from emf_manager.exposition import Family
+from emf_manager.facts import Facts
 from emf_manager.history.book import HistoryView, SeriesView
 from emf_manager.history.downsampling import Bucket
 from emf_manager.records import Certificate
+from emf_manager.rollouts import RolloutError, judge_sizes, plan
 from emf_manager.store.alert_rows import AlertFilter
+from emf_manager.store.groups import Group
 from emf_manager.store.interface import StoreFullError
 from emf_manager.store.node_rows import NodeFile, PastTarget
 from emf_manager.value_watch import Follower, ValueWatch
@@ -74,6 +77,9 @@ class FakeEngine:
             v.CatalogueEntry("start_unit", (v.Variant(described("start_unit"), tuple(nodes)),)),
             v.CatalogueEntry("stop_unit", (v.Variant(described("stop_unit"), tuple(nodes[:1])),)),
         )
+        self.told: dict[str, Facts] = {}
+        self.defined: dict[str, Group] = {}
+        self.clusters: dict[str, str] = {}
         self.kept: dict[str, v.JobView] = {}
         self.keys: dict[tuple[str, str], str] = {}
         self.orders: list[v.JobOrder] = []
@@ -154,11 +160,37 @@ class FakeEngine:
     async def catalogue(self) -> tuple[v.CatalogueEntry, ...]:
         return self.entries
 
+    async def facts(self) -> Mapping[str, Facts]:
+        return {
+            fqdn: {"fqdn": fqdn, "state": view.state, **self.told.get(fqdn, {})}
+            for fqdn, view in self.views.items()
+        }
+
+    async def groups(self) -> tuple[Group, ...]:
+        return tuple(self.defined[name] for name in sorted(self.defined))
+
+    async def put_group(self, group: Group) -> bool:
+        new = group.name not in self.defined
+        self.defined[group.name] = group
+        return new
+
+    async def remove_group(self, name: str) -> bool:
+        return self.defined.pop(name, None) is not None
+
+    async def plan_job(self, order: v.JobOrder) -> tuple[tuple[str, ...], ...]:
+        laid_out = plan(order.nodes, order.rollout, self.clusters)
+        judge_sizes(order.rollout, len(order.nodes) - len(laid_out.beyond))
+        return laid_out.batches
+
     async def create_job(self, order: v.JobOrder) -> v.JobView:
         if not any(entry.name == order.action for entry in self.entries):
             raise v.UnknownActionError(order.action, "every node", ("start_unit",))
         if isinstance(order.args, dict) and not isinstance(order.args.get("unit"), str):
             raise v.ArgumentsError(order.action, "args.unit", "a string", "42")
+        if order.expect not in (None, len(order.nodes)):
+            raise RolloutError("expect", f"{order.expect} nodes to match", str(len(order.nodes)))
+        batches = await self.plan_job(order)
+        batch_of = {node: number for number, batch in enumerate(batches, 1) for node in batch}
         key = (order.requester, order.idempotency_key or "")
         if order.idempotency_key and key in self.keys:
             return await self.job(self.keys[key])
@@ -172,10 +204,16 @@ class FakeEngine:
             expires=NOW + (order.expires_in_s or 60),
             dry_run=order.dry_run,
             state="running",
-            counts=v.Counts(len(order.nodes), queued=len(order.nodes)),
-            targets=tuple(target_view(node) for node in order.nodes),
+            counts=v.Counts(0),
+            targets=tuple(
+                replace(target_view(node), batch=number, state="queued" if number == 1 else "held")
+                for node, number in batch_of.items()
+            ),
             event=self.last,
+            rollout=order.rollout,
+            deadline=None if order.deadline_s is None else NOW + order.deadline_s,
         )
+        job = replace(job, counts=counts_of(job.targets))
         self.orders.append(order)
         self.kept[job.id] = job
         if order.idempotency_key:
@@ -189,12 +227,21 @@ class FakeEngine:
         return replace(self.kept[job_id], event=self.last)
 
     async def jobs(
-        self, *, limit: int = 100, before: str | None = None, requester: str | None = None
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        requester: str | None = None,
+        state: Literal["running", "done"] | None = None,
+        action: str | None = None,
     ) -> tuple[v.JobView, ...]:
         found = [
             replace(job, targets=())
             for job_id, job in sorted(self.kept.items(), reverse=True)
-            if (before is None or job_id < before) and requester in (None, job.requester)
+            if (before is None or job_id < before)
+            and requester in (None, job.requester)
+            and state in (None, job.state)
+            and action in (None, job.action)
         ]
         return tuple(found[:limit])
 

@@ -27,6 +27,8 @@ from tests.manager.api.fakes import a_service
 BODIES: dict[str, Any] = {
     "/jobs": {"nodes": "oss01", "action": "start_unit", "args": {"unit": "lnet.service"}},
     "/ping": {"nodes": "*"},
+    "/targets": {"nodes": "*"},
+    "/groups/{name}": {"nodes": "oss01"},
     "/users": {"name": "maria", "role": "viewer"},
     "/tokens": {"user": "viewer"},
     "/enrolment-tokens": {"nodes": "oss04.example.com"},

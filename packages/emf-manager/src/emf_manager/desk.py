@@ -11,6 +11,7 @@ from emf_manager import jobs
 from emf_manager.agents import rules
 from emf_manager.agents import values as v
 from emf_manager.catalogue import Catalogue, read_catalogue
+from emf_manager.facts import Facts, facts_of_value
 from emf_manager.records import (
     NewAudit,
     Node,
@@ -53,6 +54,8 @@ class Desk:
     """What the agent said it can do."""
     audited: tuple[NewAudit, ...] = ()
     """The newest lines of the audit trail about it; bounded."""
+    facts: Mapping[str, Facts] = field(default_factory=dict)
+    """By daemon, what its latest value says the node is."""
 
 
 @dataclass(frozen=True)
@@ -105,12 +108,12 @@ def restore(
     *,
     lease_s: float = rules.LEASE_S,
     sessions: Iterable[SessionRecord] = (),
-    report: JsonValue = None,
+    said: Mapping[str, JsonValue] | None = None,
     envelopes: tuple[str, ...] = (),
 ) -> Desk:
     """Return a node as it was written down; one that was in contact has a lease to come back.
 
-    ``report`` is the last value of the daemon ``agent``.
+    ``said`` are the last values of daemons, as far as they matter here.
     """
     silent = node.state != "online"
     gone = node.instance is None or node.instance in node.superseded
@@ -137,5 +140,6 @@ def restore(
         records=records,
         silent_since=now - max(0.0, wall - (node.last_contact or wall)) if silent else None,
         last_contact=node.last_contact,
-        catalogue=read_catalogue(report),
+        catalogue=read_catalogue((said or {}).get(AGENT)),
+        facts={daemon: facts_of_value(daemon, body) for daemon, body in (said or {}).items()},
     )

@@ -29,6 +29,7 @@ from emf_manager.desk import (
     Turn,
     WithholdActions,
 )
+from emf_manager.facts import SOURCES, facts_of_value
 from emf_manager.portraits import target_view
 from emf_manager.records import (
     LatestValue,
@@ -274,6 +275,10 @@ class Work:
         self.gaps.discard(daemon)
         if order.dropped is not None:
             self.event("data.dropped", daemon=daemon, **order.dropped.model_dump())
+        if daemon in SOURCES:
+            said = facts_of_value(daemon, order.body)
+            if said != self.desk.facts.get(daemon):
+                self.desk = replace(self.desk, facts={**self.desk.facts, daemon: said})
         if daemon == AGENT:
             read = read_catalogue(order.body, self.desk.catalogue)
             self.desk = replace(self.desk, catalogue=read)

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
 
 import anyio
+from pydantic import JsonValue
 
 from emf_agent.wire import ManagerMessage, Pace, ReceivedEnvelope
 from emf_manager import catalogue as book
@@ -19,12 +20,15 @@ from emf_manager import portraits as show
 from emf_manager.agents import values as v
 from emf_manager.bus import Bus, Subscription
 from emf_manager.clock import Clock, SystemClock
+from emf_manager.fact_book import AT_START, FactBook
+from emf_manager.facts import Facts
 from emf_manager.handing_out import put_in
 from emf_manager.job_book import JobBook
 from emf_manager.limits import Limits
 from emf_manager.records import LatestValue, Node
 from emf_manager.safe import Safe
 from emf_manager.seats import NodeGoneError, Seat, Seats
+from emf_manager.store.groups import Group
 from emf_manager.store.interface import Loaded, Store, StoreError
 from emf_manager.store.node_rows import NodeFile
 from emf_manager.value_watch import Follower, ValueWatch
@@ -66,6 +70,8 @@ async def open_engine(
         tasks.start_soon(engine.seats.keep_time)
         tasks.start_soon(engine.seats.tell)
         tasks.start_soon(engine.prune)
+        tasks.start_soon(engine.facts_known.recall)
+        tasks.start_soon(engine.roll_on)
         try:
             yield engine
         finally:
@@ -94,17 +100,22 @@ class Engine:
             make_desk=lambda node: d.restore(node, self._clock.now(), self._clock.wall()),
             last_event=loaded.last_event,
         )
-        self._jobs = JobBook(store, self.seats, clock, limits, safe)
         self._received: Counter[str] = Counter()
         self._watch = ValueWatch()
         self.seats.listen(self._watch.heard)
+        self.facts_known = FactBook(store, self.seats)
+        self._jobs = JobBook(store, self.seats, self.facts_known, clock, limits, safe)
+        self.seats.watch(self._jobs.rollouts)
 
     # Beginning and end
 
     async def recall(self) -> None:
         """Seat every node as it was left."""
         loaded, now, wall = self._loaded, self._clock.now(), self._clock.wall()
-        reports = {value.node: value.body for value in await self._store.values(daemon=d.AGENT)}
+        said: dict[str, dict[str, JsonValue]] = {}
+        for daemon in AT_START:
+            for value in await self._store.values(daemon=daemon):
+                said.setdefault(value.node, {})[daemon] = value.body
         by_id = {job.id: job for job in loaded.jobs}
         sessions = by_node(loaded.sessions)
         targets = by_node(target for target in loaded.targets if target.job_id in by_id)
@@ -115,12 +126,14 @@ class Engine:
                 wall,
                 lease_s=self.limits.lease_s,
                 sessions=sessions.get(node.fqdn, ()),
-                report=reports.get(node.fqdn),
+                said=said.pop(node.fqdn, {}),
                 envelopes=loaded.envelopes.get(node.fqdn, ()),
             )
-            mine = targets.get(node.fqdn, ())
+            mine = [t for t in targets.get(node.fqdn, ()) if t.state != "held"]
             opened = [self._jobs.opened(by_id[t.job_id], t, node.protocol) for t in mine]
             self.seats.add(replace(desk, open={each.target.action_id: each for each in opened}))
+        for job_id in {target.job_id for target in loaded.targets if target.state == "held"}:
+            self._jobs.rollouts.follow(by_id[job_id])
 
     def close(self) -> None:
         """Answer every hanging GET and end every event stream: the manager shuts down."""
@@ -358,6 +371,22 @@ class Engine:
         if await self._clock.wait(returned, began + timeout_s):
             answers[seat.desk.node.fqdn] = self._clock.now() - began
 
+    async def facts(self) -> dict[str, Facts]:
+        """Return what is known of every node, flat and by name."""
+        return await self.facts_known.facts()
+
+    async def groups(self) -> tuple[Group, ...]:
+        """Return the groups that operators defined, by name."""
+        return await self._store.groups.listed()
+
+    async def put_group(self, group: Group) -> bool:
+        """Make a group, or make it another; tell whether it is new."""
+        return await self._store.groups.put(group)
+
+    async def remove_group(self, name: str) -> bool:
+        """Forget a group; False where there is none."""
+        return await self._store.groups.remove(name)
+
     # Jobs
 
     async def create_job(self, order: JobOrder) -> JobView:
@@ -376,10 +405,31 @@ class Engine:
         return await self._jobs.read(job_id)
 
     async def jobs(
-        self, *, limit: int = 100, before: str | None = None, requester: str | None = None
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        requester: str | None = None,
+        state: Literal["running", "done"] | None = None,
+        action: str | None = None,
     ) -> tuple[JobView, ...]:
         """Return jobs without targets, newest first, those with an id below ``before``."""
-        return await self._jobs.newest(limit=limit, before=before, requester=requester)
+        return await self._jobs.newest(
+            limit=limit, before=before, requester=requester, state=state, action=action
+        )
+
+    async def plan_job(self, order: JobOrder) -> tuple[tuple[str, ...], ...]:
+        """Return in which batches an order's nodes would go, those beyond its limit left out.
+
+        Raises:
+            RolloutError: an option contradicts the number of nodes, or another one.
+
+        """
+        return (await self._jobs.planned(order))[1]
+
+    async def roll_on(self) -> None:
+        """Release what is held when it is its turn, for as long as the manager runs."""
+        await self._jobs.rollouts.run()
 
     async def cancel_job(
         self, job_id: str, *, requester: str, nodes: Collection[str] | None = None

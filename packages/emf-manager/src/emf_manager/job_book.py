@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from typing import Literal
 
 import anyio
 
@@ -14,10 +15,14 @@ from emf_manager import catalogue as book
 from emf_manager import desk as d
 from emf_manager import portraits as show
 from emf_manager.clock import Clock
+from emf_manager.fact_book import FactBook
+from emf_manager.ha import ha_clusters
 from emf_manager.handing_out import seal_arguments
 from emf_manager.jobs import Open
 from emf_manager.limits import Limits
 from emf_manager.records import Job, Target
+from emf_manager.rollout_book import RolloutBook
+from emf_manager.rollouts import RolloutError, judge_sizes, plan, write_rollout
 from emf_manager.safe import Safe
 from emf_manager.seats import NodeGoneError, Seat, Seats
 from emf_manager.store.interface import KeyReusedError, Store
@@ -32,9 +37,17 @@ class JobBook:
     """Every job there is; the open ones also lie on their nodes' desks."""
 
     def __init__(
-        self, store: Store, seats: Seats, clock: Clock, limits: Limits, safe: Safe
+        self,
+        store: Store,
+        seats: Seats,
+        facts: FactBook,
+        clock: Clock,
+        limits: Limits,
+        safe: Safe,
     ) -> None:
         self._store = store
+        self._facts = facts
+        self.rollouts = RolloutBook(store, clock, offer=self.released, announce=seats.announce)
         self._seats = seats
         self._clock = clock
         self._limits = limits
@@ -46,10 +59,12 @@ class JobBook:
         Raises:
             NotFoundError: a node is not enrolled. UnknownActionError, ArgumentsError: it does not
             fit the catalogue. ConflictError: the idempotency key. RefusedError: too many nodes or
-            open jobs. UsageError: nothing targeted, or a number out of range.
+            open jobs. RolloutError: another number of nodes than the options fit. UsageError:
+            nothing targeted, or a number out of range.
 
         """
         order = replace(order, nodes=tuple(dict.fromkeys(order.nodes)))
+        order, batches, apart = await self.planned(order)
         seats = await self._judged(order)
         wall = self._clock.wall()
         expires_in_s = order.expires_in_s or self._limits.expires_in_s
@@ -71,10 +86,21 @@ class JobBook:
             dry_run=order.dry_run,
             idempotency_key=order.idempotency_key,
             open_targets=len(seats),
+            rollout=write_rollout(order.rollout),
+            deadline=None if order.deadline_s is None else wall + order.deadline_s,
         )
+        batch_of = {node: number for number, batch in enumerate(batches, 1) for node in batch}
         targets = tuple(
-            Target(f"{job.id}.{place}", job.id, seat.desk.node.fqdn, queued=wall)
-            for place, seat in enumerate(seats)
+            Target(
+                f"{job.id}.{place}",
+                job.id,
+                node,
+                state="queued" if batch_of[node] == 1 else "held",
+                queued=wall,
+                batch=batch_of[node],
+                apart=apart.get(node),
+            )
+            for place, node in enumerate(order.nodes)
         )
         event = show.job_created(job, wall)
         with anyio.CancelScope(shield=True):
@@ -84,8 +110,11 @@ class JobBook:
                 raise ConflictError(str(error)) from error
             self._seats.announce(created.events)
             if created.created:
+                if len(batches) > 1:
+                    self.rollouts.follow(created.job)
                 for seat, target in zip(seats, created.targets, strict=True):
-                    await self._offer(seat, self.opened(created.job, target, None))
+                    if target.state == "queued":
+                        await self._offer(seat, self.opened(created.job, target, None))
         return await self.read(created.job.id)
 
     async def read(self, job_id: str) -> JobView:
@@ -100,10 +129,18 @@ class JobBook:
         return replace(show.job_view(job, counts), targets=views, event=event)
 
     async def newest(
-        self, *, limit: int = 100, before: str | None = None, requester: str | None = None
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        requester: str | None = None,
+        state: Literal["running", "done"] | None = None,
+        action: str | None = None,
     ) -> tuple[JobView, ...]:
         """Return jobs without targets, newest first, those with an id below ``before``."""
-        found = await self._store.jobs(limit=limit, before=before, requester=requester)
+        found = await self._store.jobs(
+            limit=limit, before=before, requester=requester, state=state, action=action
+        )
         tallies = await self._store.tallies([job.id for job in found])
         return tuple(show.job_view(job, show.count_tally(tallies.get(job.id, {}))) for job in found)
 
@@ -114,8 +151,10 @@ class JobBook:
         found = await self._store.job(job_id)
         if found is None:
             raise NotFoundError("job", job_id)
+        if any(target.state == "held" for target in found[1]):
+            await self.rollouts.cancel(*found, nodes)
         for target in found[1]:
-            if target.state != "final" and (nodes is None or target.node in nodes):
+            if target.state not in ("held", "final") and (nodes is None or target.node in nodes):
                 asked = d.CancelActions((target.action_id,), requester)
                 try:
                     await self._seats.apply(await self._seats.find(target.node), asked)
@@ -129,12 +168,17 @@ class JobBook:
             raise UsageError("a job needs at least one node")
         if len(order.nodes) > self._limits.nodes:
             raise RefusedError(f"a job may have {self._limits.nodes} nodes; name fewer")
-        for name, seconds in (("timeout", order.timeout_s), ("expiry", order.expires_in_s)):
+        for name, seconds in (
+            ("timeout", order.timeout_s),
+            ("expiry", order.expires_in_s),
+            ("deadline", order.deadline_s),
+        ):
             if seconds is not None and not 0 < seconds <= LONGEST_S:
                 raise UsageError(f"the {name} must be above 0 and at most {LONGEST_S:g} s")
         seats = [await self._seat(fqdn) for fqdn in order.nodes]
+        held = self.rollouts.held_on()
         for seat in seats:
-            if len(seat.desk.open) >= self._limits.open_targets:
+            if len(seat.desk.open) + held[seat.desk.node.fqdn] >= self._limits.open_targets:
                 raise RefusedError(
                     f"{seat.desk.node.fqdn} has {self._limits.open_targets} actions that wait or "
                     "run; wait for them or cancel some"
@@ -144,6 +188,40 @@ class JobBook:
         )
         return seats
 
+    async def planned(
+        self, order: JobOrder
+    ) -> tuple[JobOrder, tuple[tuple[str, ...], ...], Mapping[str, str]]:
+        """Return the order for the nodes within its limit, in which batches they go, and why apart.
+
+        Raises:
+            RolloutError: an option contradicts the number of nodes, or another one.
+
+        """
+        rollout, matched = order.rollout, len(order.nodes)
+        if order.expect is not None and order.expect != matched:
+            raise RolloutError("expect", f"{order.expect} nodes to match", str(matched))
+        apart: Mapping[str, str] = {}
+        if rollout.spread == "ha" and order.nodes:
+            every = ha_clusters(await self._facts.facts())
+            apart = {node: every[node] for node in order.nodes if node in every}
+            if not apart:
+                wanted = "nodes whose HA cluster is known (daemon corosync, or a label ha)"
+                raise RolloutError("spread", wanted, "none of them")
+        laid_out = plan(order.nodes, rollout, apart)
+        beyond = frozenset(laid_out.beyond)
+        kept = tuple(node for node in order.nodes if node not in beyond)
+        judge_sizes(rollout, len(kept))
+        return replace(order, nodes=kept), laid_out.batches, apart
+
+    async def released(self, job: Job, targets: Sequence[Target]) -> None:
+        """Offer what is not held any more."""
+        for target in targets:
+            try:
+                seat = await self._seats.find(target.node)
+            except NodeGoneError:
+                continue
+            await self._offer(seat, self.opened(job, target, None))
+
     async def _offer(self, seat: Seat, opened: Open) -> None:
         try:
             await self._seats.apply(seat, d.Added((opened,)))
@@ -152,11 +230,14 @@ class JobBook:
 
     def opened(self, job: Job, target: Target, protocol: int | None) -> Open:
         now, wall = self._clock.now(), self._clock.wall()
+        expires = target.queued + (job.expires - job.created)
+        if job.deadline is not None:
+            expires = min(expires, job.deadline)
         offered = None if target.offered is None else now - max(0.0, wall - target.offered)
         return Open(
             job=job,
             target=target,
-            expires_at=now + (job.expires - wall),
+            expires_at=now + (expires - wall),
             protocol=None if target.state == "queued" else protocol,
             offered_at=offered,
         )

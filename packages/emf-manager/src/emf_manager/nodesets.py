@@ -14,7 +14,14 @@ from ClusterShell.NodeUtils import GroupResolver, GroupResolverError, GroupSourc
 
 from emf_agent.errors import UsageError
 
-__all__ = ["MAX_NODES", "NodeSetError", "fold_nodes", "parse_nodes"]
+__all__ = [
+    "MAX_NODES",
+    "NodeSetError",
+    "fold_nodes",
+    "full_names",
+    "natural_order",
+    "parse_nodes",
+]
 
 MAX_NODES = 20_000
 MAX_TEXT = 256 * 1024
@@ -77,6 +84,21 @@ def fold_nodes(names: Iterable[str]) -> str:
     size = SLICE if any(len(NUMBER.findall(name)) > 1 for name in plain) else max(len(plain), 1)
     slices = (plain[start : start + size] for start in range(0, len(plain), size))
     return ",".join(str(NodeSet.fromlist(part, resolver=RESOLVER_NOGROUP)) for part in slices)
+
+
+def natural_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names as people order them: ``oss2`` before ``oss10``."""
+    return tuple(sorted(names, key=_natural))
+
+
+def full_names(known: Iterable[str]) -> dict[str, str]:
+    """Return full names by full name, and by first label where only one node has it."""
+    every = tuple(known)
+    labels: dict[str, list[str]] = {}
+    for name in every:
+        labels.setdefault(name.partition(".")[0], []).append(name)
+    short = {label: names[0] for label, names in labels.items() if len(names) == 1}
+    return {**short, **{name: name for name in every}}
 
 
 def _natural(name: str) -> tuple[tuple[int, str], ...]:

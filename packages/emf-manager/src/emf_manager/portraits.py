@@ -18,6 +18,7 @@ from emf_manager.records import (
     SessionRecord,
     Target,
 )
+from emf_manager.rollouts import read_rollout
 from emf_manager.store.interface import TargetTally
 from emf_manager.store.roll_rows import RollRow
 from emf_manager.views import (
@@ -69,6 +70,7 @@ def node_view(node: Node, last_contact: float | None, sessions: Mapping[str, Ses
         mode=node.mode,
         waiting=node.waiting,
         role=node.role,
+        labels=dict(node.labels),
         sessions={name: session_state(sessions[name]) for name in sorted(sessions)},
     )
 
@@ -151,6 +153,8 @@ def target_view(target: Target, *, silent: bool, outcome: Outcome | None = None)
         truncated=ended is not None and ended.truncated,
         fraction=target.fraction,
         message=target.message,
+        batch=target.batch,
+        cancelled_by=target.cancel_requester,
     )
 
 
@@ -167,6 +171,8 @@ def job_view(job: Job, counts: Counts) -> JobView:
         dry_run=job.dry_run,
         state=job.state,
         counts=counts,
+        rollout=read_rollout(job.rollout),
+        deadline=job.deadline,
     )
 
 

@@ -41,7 +41,7 @@ __all__ = [
 
 NodeState = Literal["new", "online", "silent", "removed"]
 SessionState = Literal["active", "lost", "ended"]
-TargetState = Literal["queued", "offered", "accepted", "started", "final"]
+TargetState = Literal["held", "queued", "offered", "accepted", "started", "final"]
 CancelMark = Literal["asked", "taken", "too_late"]
 UNSTORABLE = {0: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
 """NUL and lone surrogates, which no database takes, and what is kept of them."""
@@ -130,7 +130,7 @@ class Job:
     requester: str
     created: float
     expires: float
-    """After this a node does not start it any more."""
+    """After this a node of the first batch does not start it any more; a later one has as long."""
     timeout_s: float | None = None
     dry_run: bool = False
     idempotency_key: str | None = None
@@ -140,6 +140,10 @@ class Job:
     """Its whole arguments, sealed, where some are secret; dropped with the last outcome."""
     secret_digest: str | None = field(default=None, repr=False)
     """Tells whether another order has the same arguments, where some are secret."""
+    rollout: JsonValue = None
+    """How it goes over its nodes, as ``rollouts.write_rollout`` writes it; None is all at once."""
+    deadline: float | None = None
+    """Nothing of it is released or started after this."""
 
     @property
     def state(self) -> Literal["running", "done"]:
@@ -174,6 +178,7 @@ class Target:
     outcome: Outcome | None = None
     """There exactly when the state is ``final``."""
     queued: float = 0.0
+    """When it was released; while it is held, when it was ordered."""
     offered: float | None = None
     accepted: float | None = None
     started: float | None = None
@@ -181,6 +186,10 @@ class Target:
     message: str | None = None
     cancel: CancelMark | None = None
     cancel_requester: str | None = None
+    batch: int = 1
+    """Released together with the others of its number; not released is ``held``."""
+    apart: str | None = None
+    """The HA cluster whose servers must not go together, where the order asks for that."""
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import NoReturn
+from typing import NoReturn, Protocol
 from weakref import WeakValueDictionary
 
 import anyio
@@ -24,12 +24,19 @@ from emf_manager.bus import Bus
 from emf_manager.catalogue import Catalogue
 from emf_manager.clock import Clock
 from emf_manager.desk_rules import step
+from emf_manager.facts import Facts
 from emf_manager.portraits import event_view
 from emf_manager.records import Event, NewAudit, NewEvent, Node
-from emf_manager.store.interface import Changes, Committed, Store, StoreError
+from emf_manager.store.interface import (
+    Changes,
+    Committed,
+    OutcomeVerdict,
+    Store,
+    StoreError,
+)
 from emf_manager.views import EventView
 
-__all__ = ["Listener", "NodeGoneError", "Seat", "Seats"]
+__all__ = ["Listener", "NodeGoneError", "Seat", "Seats", "Watcher"]
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +72,16 @@ class Seat:
     gone: bool = False
 
 
+class Watcher(Protocol):
+    """Whoever waits for targets to end; must not wait itself."""
+
+    def ended(self, verdicts: Sequence[OutcomeVerdict]) -> None:
+        """Take note of outcomes that are on disk."""
+
+    def forgotten(self, fqdn: str) -> None:
+        """Take note that a node's targets may have ended by other hands."""
+
+
 class Seats:
     """All of them, and the clock that visits them."""
 
@@ -93,6 +110,11 @@ class Seats:
         """Recorded since the start, by kind."""
         self.last_event = last_event
         self.closing = False
+        self._watcher: Watcher | None = None
+
+    def watch(self, watcher: Watcher) -> None:
+        """Have somebody told what becomes of targets."""
+        self._watcher = watcher
 
     def add(self, desk: d.Desk) -> Seat:
         """Seat a node."""
@@ -182,6 +204,8 @@ class Seats:
         if removed is None:
             return False
         self.announce(removed[0].events)
+        with anyio.CancelScope(shield=True):
+            await self._follow_up(fqdn, removed[0])
         return True
 
     async def revoke(self, fqdn: str, reason: str, *, by: str) -> int | None:
@@ -216,7 +240,18 @@ class Seats:
                 self._seats.pop(fqdn, None)
             for event in seat.hanging.values():
                 event.set()
+        if self._watcher is not None:
+            self._watcher.forgotten(fqdn)
         self._hint.set()
+
+    async def remember(self, fqdn: str, daemon: str, facts: Facts) -> None:
+        """Give a node what an earlier value of a daemon said, where no newer one has come."""
+        seat = self._seats.get(fqdn)
+        if seat is None:
+            return
+        async with seat.lock:
+            if daemon not in seat.desk.facts:
+                seat.desk = replace(seat.desk, facts={**seat.desk.facts, daemon: facts})
 
     def close(self) -> None:
         """Answer every hanging GET now; the manager shuts down."""
@@ -321,6 +356,8 @@ class Seats:
 
     async def _follow_up(self, fqdn: str, committed: Committed) -> None:
         """Tell what only the store could know: a job is done, an outcome contradicts another."""
+        if self._watcher is not None and committed.outcomes:
+            self._watcher.ended(committed.outcomes)
         wall = self._clock.wall()
         events: list[NewEvent] = []
         audit: list[NewAudit] = []

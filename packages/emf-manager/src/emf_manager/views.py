@@ -12,8 +12,10 @@ from pydantic import JsonValue
 
 from emf_agent.errors import EmfError, RefusedError, UsageError
 from emf_agent.wire import ActionDescription, OutcomeKind
+from emf_manager.rollouts import Rollout
 
 __all__ = [
+    "EVERYWHERE",
     "ArgumentsError",
     "CatalogueEntry",
     "ConflictError",
@@ -34,7 +36,9 @@ __all__ = [
     "Variant",
 ]
 
-TargetState = Literal["queued", "offered", "accepted", "started", "final"]
+EVERYWHERE = Rollout()
+"""On all nodes at once."""
+TargetState = Literal["held", "queued", "offered", "accepted", "started", "final"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,7 @@ class NodeView:
     """Enrolled, and not approved yet."""
     role: str | None = None
     """What its enrolment token says it is."""
+    labels: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -128,6 +133,7 @@ class Counts:
     """Outcomes of a job; ``targeted`` is always the sum of all the others (P14)."""
 
     targeted: int
+    held: int = 0
     queued: int = 0
     offered: int = 0
     accepted: int = 0
@@ -160,6 +166,10 @@ class TargetView:
     fraction: float | None
     message: str | None
     """The last progress message; what it logs goes out as ``job.progress`` events."""
+    batch: int = 1
+    """Released together with the others of its number."""
+    cancelled_by: str | None = None
+    """Who asked first for its end."""
 
 
 @dataclass(frozen=True)
@@ -180,6 +190,9 @@ class JobView:
     targets: tuple[TargetView, ...] = ()
     event: int = 0
     """Number of the last event this view includes."""
+    rollout: Rollout = EVERYWHERE
+    deadline: float | None = None
+    """Nothing of it is released or started after this."""
 
 
 @dataclass(frozen=True)
@@ -195,6 +208,11 @@ class JobOrder:
     dry_run: bool = False
     idempotency_key: str | None = None
     """The same key of the same requester again gives the same job."""
+    rollout: Rollout = EVERYWHERE
+    expect: int | None = None
+    """The number of nodes that must match, before the limit; another one is refused."""
+    deadline_s: float | None = None
+    """Nothing of it is released or started later than this from now."""
 
 
 @dataclass(frozen=True)

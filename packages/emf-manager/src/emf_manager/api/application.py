@@ -8,7 +8,18 @@ from fastapi import APIRouter, FastAPI
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from emf_manager.api import accounts, alerts, events, fleet, history, jobs, metrics, problems
+from emf_manager.api import (
+    accounts,
+    alerts,
+    events,
+    fleet,
+    groups,
+    history,
+    jobs,
+    matching,
+    metrics,
+    problems,
+)
 from emf_manager.api.answers import AnswerBook
 from emf_manager.api.freshness import Fresh
 from emf_manager.api.guard import Guard, Visit, nobody
@@ -63,7 +74,7 @@ def build_routes(service: Service) -> FastAPI:
     async def openapi() -> JSONResponse:
         return JSONResponse(describe(app))
 
-    for room in (accounts, alerts, events, fleet, history, jobs, metrics):
+    for room in (accounts, alerts, events, fleet, groups, history, jobs, matching, metrics):
         here.include_router(room.router)
     app.include_router(here)
     return app

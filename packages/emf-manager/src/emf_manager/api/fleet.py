@@ -25,10 +25,11 @@ from emf_manager.api.paging import (
 )
 from emf_manager.api.problems import ProblemError
 from emf_manager.api.service import Caller, Manager, Service
-from emf_manager.api.targets import by_name, select
+from emf_manager.api.targets import matching, targeted
+from emf_manager.nodesets import full_names
 from emf_manager.views import DataView, NotFoundError
 
-__all__ = ["PageQuery", "chosen", "missing", "router", "tagged", "targeted"]
+__all__ = ["PageQuery", "chosen", "missing", "router", "tagged"]
 
 router = APIRouter()
 
@@ -205,7 +206,7 @@ async def show_action(manager: Manager, name: str, request: Request) -> Any:
 @router.post("/ping", tags=["fleet"], response_model=m.PingAnswer)
 async def ping(manager: Manager, caller: Caller, body: m.PingRequest) -> Any:
     """Ask nodes for a sign of life now; the answer comes when all did, or at the timeout."""
-    names = await targeted(manager, body.nodes, body.exclude)
+    names = await targeted(manager, body.nodes, body.exclude, body.facts)
     allow_nodes(caller, names)
     results = await manager.engine.ping(names, timeout_s=body.timeout_s)
     return m.PingAnswer(results=tuple(map(translate.ping, results)))
@@ -223,16 +224,11 @@ async def described(manager: Service, name: str) -> m.NodeDetail:
     return translate.node_detail(view, report, file, manager.now(), alerts=alerts)
 
 
-async def targeted(manager: Service, nodes: str | None, exclude: str | None) -> tuple[str, ...]:
-    """Return the enrolled nodes that a node set means; raises as ``select``."""
-    return select(nodes, exclude, [node.fqdn for node in await manager.engine.nodes()])
-
-
 async def chosen(manager: Service, nodes: str | None, exclude: str | None) -> frozenset[str] | None:
     """Return the nodes a filter means; None where there is no filter."""
     if nodes is None and exclude is None:
         return None
-    return frozenset(await targeted(manager, nodes, exclude))
+    return frozenset(await matching(manager, nodes, exclude))
 
 
 async def one_node(manager: Service, name: str) -> str:
@@ -242,7 +238,7 @@ async def one_node(manager: Service, name: str) -> str:
         ProblemError: there is none.
 
     """
-    known = by_name([node.fqdn for node in await manager.engine.nodes()])
+    known = full_names([node.fqdn for node in await manager.engine.nodes()])
     found = known.get(name)
     if found is None:
         raise missing("node", name, known)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import Field
@@ -11,11 +11,12 @@ from starlette.responses import JSONResponse
 
 from emf_manager.api import models as m
 from emf_manager.api import translate
-from emf_manager.api.fleet import PageQuery, tagged, targeted
+from emf_manager.api.fleet import PageQuery, tagged
 from emf_manager.api.mandates import allow
 from emf_manager.api.paging import Page, decode_cursor, encode_cursor
 from emf_manager.api.redaction import hide_secrets
 from emf_manager.api.service import Caller, Manager, Service
+from emf_manager.api.targets import targeted
 from emf_manager.views import JobOrder, JobView
 
 __all__ = ["router"]
@@ -36,6 +37,8 @@ Key = Annotated[
 
 class JobQuery(PageQuery):
     user: Annotated[str, Field(max_length=255)] | None = None
+    state: Literal["running", "done"] | None = None
+    action: Annotated[str, Field(max_length=255)] | None = None
 
 
 @router.post("/jobs", status_code=201, response_model=m.Job)
@@ -43,7 +46,7 @@ async def create_job(
     manager: Manager, caller: Caller, body: m.JobRequest, idempotency_key: Key = None
 ) -> Any:
     """Start an action on a node set; answered once the job is on disk."""
-    nodes = await targeted(manager, body.nodes, body.exclude)
+    nodes = await targeted(manager, body.nodes, body.exclude, body.facts)
     await allow(manager, caller, body.action, body.args, nodes)
     order = JobOrder(
         action=body.action,
@@ -54,6 +57,9 @@ async def create_job(
         expires_in_s=body.expires_s,
         dry_run=body.dry_run,
         idempotency_key=idempotency_key,
+        rollout=body.rollout(),
+        expect=body.expect,
+        deadline_s=body.deadline_s,
     )
     job = await shown(manager, await manager.engine.create_job(order))
     where = {"Location": f"/api/v1/jobs/{job.id}"}
@@ -64,7 +70,13 @@ async def create_job(
 async def list_jobs(manager: Manager, query: Annotated[JobQuery, Query()]) -> Any:
     """List jobs, the newest first."""
     before = None if query.cursor is None else str(decode_cursor(query.cursor, str)[0])
-    found = await manager.engine.jobs(limit=query.limit + 1, before=before, requester=query.user)
+    found = await manager.engine.jobs(
+        limit=query.limit + 1,
+        before=before,
+        requester=query.user,
+        state=query.state,
+        action=query.action,
+    )
     catalogue = await manager.engine.catalogue() if found else ()
     cut = tuple(
         translate.job_summary(replace(view, args=hide_secrets(view.args, view.action, catalogue)))

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from emf_manager.api.rollout_models import FactFilters, Options, RolloutOptions
 from emf_manager.authorization import Role
 
 __all__ = [
@@ -99,6 +100,7 @@ class Node(Answer):
     role: str | None = Field(
         default=None, examples=["oss"], description="What its enrolment token says it is."
     )
+    labels: dict[str, str] = Field(default_factory=dict, examples=[{"rack": "r1"}])
 
 
 class Plugin(Answer):
@@ -216,6 +218,7 @@ class Counts(Answer):
     """Outcomes of a job: targeted is always the sum of all the others."""
 
     targeted: int = Field(examples=[16])
+    held: int = Field(default=0, description="Not released yet: a later batch.")
     queued: int = Field(default=0, description="Not handed to the node yet.")
     offered: int = Field(default=0, description="Handed out, not confirmed.")
     accepted: int = Field(default=0, description="In the node's journal, not started.")
@@ -234,9 +237,11 @@ class JobTarget(Answer):
 
     node: str = Field(examples=[NODE])
     action_id: str = Field(description="The id of the action on this node.")
-    state: Literal["queued", "offered", "accepted", "started", "final"]
+    state: Literal["held", "queued", "offered", "accepted", "started", "final"]
+    batch: int = Field(default=1, description="Released together with the others of its number.")
     silent: bool = Field(default=False, description="The node is out of contact now.")
     cancel: str | None = Field(default=None, examples=["asked", "taken", "too_late"])
+    cancelled_by: str | None = Field(default=None, description="Who asked first for its end.")
     outcome: str | None = Field(default=None, examples=["ok"])
     result: JsonValue = Field(default=None, examples=[{"Ok": True}])
     reason: str | None = None
@@ -258,6 +263,10 @@ class JobSummary(Answer):
     dry_run: bool = False
     timeout_s: float | None = None
     expires: datetime | None = Field(default=None, examples=[MOMENT])
+    rollout: Options | None = Field(default=None, description="Null: all nodes at once.")
+    deadline: datetime | None = Field(
+        default=None, description="Nothing of it is released or started after this."
+    )
     counts: Counts
 
 
@@ -270,7 +279,7 @@ class Job(JobSummary):
     )
 
 
-class JobRequest(Question):
+class JobRequest(RolloutOptions):
     """Starts an action on a set of nodes."""
 
     model_config = ConfigDict(
@@ -288,6 +297,7 @@ class JobRequest(Question):
 
     nodes: NodeSetText
     exclude: NodeSetText | None = None
+    facts: FactFilters = ()
     action: Annotated[str, Field(min_length=1, max_length=255)]
     args: JsonValue = None
     timeout_s: Seconds | None = Field(default=None, description="How long it may run on a node.")
@@ -295,6 +305,13 @@ class JobRequest(Question):
         default=None, description="How long a node has to take it; then it is not started."
     )
     dry_run: bool = False
+    expect: Annotated[int, Field(ge=1, le=20_000)] | None = Field(
+        default=None,
+        description="How many nodes must match, before the limit; else nothing is run.",
+    )
+    deadline_s: Seconds | None = Field(
+        default=None, description="Nothing is released or started later than this from now."
+    )
 
 
 class PingRequest(Question):
@@ -302,6 +319,7 @@ class PingRequest(Question):
 
     nodes: NodeSetText
     exclude: NodeSetText | None = None
+    facts: FactFilters = ()
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 5.0
 
 

@@ -16,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 
 from emf_agent.errors import EmfError, RefusedError, UsageError
 from emf_manager import views as v
+from emf_manager.rollouts import RolloutError
 
 __all__ = [
     "BUSY_S",
@@ -190,6 +191,9 @@ def from_error(error: EmfError) -> ProblemError:
         case v.ArgumentsError():
             fault = FieldFault(field=error.field, expected=error.expected, got=error.got)
             return ProblemError(422, "invalid", str(error), errors=[fault])
+        case RolloutError():
+            fault = FieldFault(field=f"body.{error.field}", expected=error.expected, got=error.got)
+            return ProblemError(422, "invalid", f"body.{error}", errors=[fault])
         case v.UnknownActionError():
             return ProblemError(422, "invalid", str(error), suggestions=error.close)
         case v.ConflictError():

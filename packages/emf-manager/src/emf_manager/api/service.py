@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Annotated, Protocol
+from typing import Annotated, Literal, Protocol
 
 import anyio
 from fastapi import Depends, Request
@@ -17,8 +17,10 @@ from emf_manager.api import models as m
 from emf_manager.api.guard import AuditNote, principal_of
 from emf_manager.authorization import Principal
 from emf_manager.exposition import Family
+from emf_manager.facts import Facts
 from emf_manager.history.book import HistoryView, SeriesView
 from emf_manager.store.alert_rows import AlertFilter
+from emf_manager.store.groups import Group
 from emf_manager.store.node_rows import NodeFile
 from emf_manager.value_watch import Follower
 
@@ -78,6 +80,26 @@ class Engine(Protocol):
         """Return every action some node has."""
         ...
 
+    async def facts(self) -> Mapping[str, Facts]:
+        """Return what is known of every node, flat and by name."""
+        ...
+
+    async def groups(self) -> tuple[Group, ...]:
+        """Return the groups that operators defined, by name."""
+        ...
+
+    async def put_group(self, group: Group) -> bool:
+        """Make a group, or make it another; tell whether it is new."""
+        ...
+
+    async def remove_group(self, name: str) -> bool:
+        """Forget a group; False where there is none."""
+        ...
+
+    async def plan_job(self, order: v.JobOrder) -> tuple[tuple[str, ...], ...]:
+        """Return in which batches an order's nodes would go; RolloutError."""
+        ...
+
     async def create_job(self, order: v.JobOrder) -> v.JobView:
         """Store a job: once this returns it survives a restart."""
         ...
@@ -87,7 +109,13 @@ class Engine(Protocol):
         ...
 
     async def jobs(
-        self, *, limit: int = 100, before: str | None = None, requester: str | None = None
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        requester: str | None = None,
+        state: Literal["running", "done"] | None = None,
+        action: str | None = None,
     ) -> tuple[v.JobView, ...]:
         """Return jobs without targets, newest first."""
         ...

@@ -3,21 +3,118 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-from emf_agent.errors import UsageError
 from emf_manager.api.problems import FieldFault, ProblemError
-from emf_manager.nodesets import fold_nodes, parse_nodes
+from emf_manager.api.service import Service
+from emf_manager.fact_filters import Filter, FilterError, explain, parse_filter, unknown_names
+from emf_manager.groups import Member, Roster
+from emf_manager.nodesets import NodeSetError, fold_nodes, full_names, natural_order
+from emf_manager.views import NodeView
 
-__all__ = ["by_name", "select"]
+__all__ = ["LeftOut", "Selection", "matching", "pick", "roster_of", "select", "targeted"]
 
-EVERYTHING = {"*", "@all"}
 NAMED = 5
-"""Unknown names that are told one by one."""
+"""Unknown names, and reasons, that are told one by one."""
 
 
-def select(nodes: str | None, exclude: str | None, known: Sequence[str]) -> tuple[str, ...]:
-    """Return the enrolled nodes that a node set means, without the excluded ones.
+@dataclass(frozen=True)
+class LeftOut:
+    """A node that a node set means and that nothing is run on, and why."""
+
+    node: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a node set and filters come to, both by name."""
+
+    nodes: tuple[str, ...]
+    left_out: tuple[LeftOut, ...]
+
+
+async def roster_of(manager: Service, views: Iterable[NodeView]) -> Roster:
+    """Return these nodes with the groups they are in."""
+    defined = {group.name: group.nodes for group in await manager.engine.groups()}
+    members = (Member(view.fqdn, view.state, view.role, view.labels) for view in views)
+    return Roster(members, defined)
+
+
+async def matching(manager: Service, nodes: str | None, exclude: str | None) -> tuple[str, ...]:
+    """Return the enrolled nodes that a node set means, those too that wait for approval.
+
+    Raises:
+        ProblemError: as ``select``.
+
+    """
+    return select(nodes, exclude, await roster_of(manager, await manager.engine.nodes()))
+
+
+async def targeted(
+    manager: Service, nodes: str, exclude: str | None, facts: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """Return the nodes that something is to be run on.
+
+    Raises:
+        ProblemError: as ``select``, or no node matches the facts.
+
+    """
+    selection = await pick(manager, nodes, exclude, facts)
+    if not selection.nodes:
+        said = dict.fromkeys(one.reason for one in selection.left_out if one.reason != EXCLUDED)
+        without = f" once {exclude[:255]} is left out" if exclude else ""
+        told = f": {'; '.join(list(said)[:NAMED])}" if said else ""
+        detail = f"no enrolled node is in {nodes[:255]!r}{without}{told}"
+        raise ProblemError(404, "no-node-matched", detail)
+    return selection.nodes
+
+
+EXCLUDED = "excluded"
+WAITING = "not approved yet; see emf node approve"
+
+
+async def pick(
+    manager: Service, nodes: str, exclude: str | None, facts: Sequence[str]
+) -> Selection:
+    """Return what a node set, without the excluded nodes and what does not fit, comes to.
+
+    A node that waits for approval is left out where a group or a wildcard means it, and refused
+    where it is named.
+
+    Raises:
+        ProblemError: a node set or a filter cannot be read, or names what there is not.
+
+    """
+    filters = tuple(read_filter(text, place) for place, text in enumerate(facts))
+    views = await manager.engine.nodes()
+    waiting = frozenset(view.fqdn for view in views if view.waiting)
+    everyone = await roster_of(manager, views)
+    approved = await roster_of(manager, (view for view in views if not view.waiting))
+    meant = enrolled(read(nodes, "nodes", approved), everyone.known)
+    if refused := [name for name in meant if name in waiting]:
+        raise ProblemError(
+            403, "refused", f"not approved yet: {shown(refused)}; see 'emf node approve'"
+        )
+    without = excluded(exclude, approved)
+    out = {name: EXCLUDED for name in meant if name in without}
+    if waiting:
+        out |= {name: WAITING for name in read(nodes, "nodes", everyone) if name in waiting}
+    if filters:
+        known = await manager.engine.facts()
+        names = {name for node in approved.known for name in known.get(node, ())}
+        refuse_unknown(unknown_names(filters, names))
+        for name in meant:
+            why = explain(known.get(name, {}), filters)
+            if why is not None:
+                out.setdefault(name, why)
+    left_out = tuple(LeftOut(name, out[name]) for name in natural_order(out))
+    return Selection(natural_order(name for name in meant if name not in out), left_out)
+
+
+def select(nodes: str | None, exclude: str | None, roster: Roster) -> tuple[str, ...]:
+    """Return the enrolled nodes that a node set means, without the excluded ones, by name.
 
     A name is a full name, or the first label of exactly one. None and ``*`` mean every node.
 
@@ -26,15 +123,9 @@ def select(nodes: str | None, exclude: str | None, known: Sequence[str]) -> tupl
 
     """
     text = "*" if nodes is None else nodes
-    full = by_name(known)
-    names = read(text, "nodes", known)
-    unknown = [name for name in names if name not in full]
-    if unknown:
-        raise strangers(unknown, known)
-    without = (
-        set() if exclude is None else {full.get(n, n) for n in read(exclude, "exclude", known)}
-    )
-    chosen = tuple(dict.fromkeys(full[name] for name in names if full[name] not in without))
+    without = excluded(exclude, roster)
+    names = enrolled(read(text, "nodes", roster), roster.known)
+    chosen = natural_order(name for name in names if name not in without)
     if not chosen:
         left_out = f" once {exclude} is left out" if without else ""
         raise ProblemError(
@@ -43,27 +134,58 @@ def select(nodes: str | None, exclude: str | None, known: Sequence[str]) -> tupl
     return chosen
 
 
-def read(text: str, field: str, known: Sequence[str]) -> tuple[str, ...]:
+def excluded(exclude: str | None, roster: Roster) -> frozenset[str]:
+    return frozenset(() if exclude is None else read(exclude, "exclude", roster))
+
+
+def read(text: str, field: str, roster: Roster) -> tuple[str, ...]:
     try:
-        return parse_nodes("@*" if text.strip() in EVERYTHING else text, {}, known=known)
-    except UsageError as error:
+        return roster.read(text)
+    except NodeSetError as error:
         fault = FieldFault(field=field, expected="a node set", got=f"{text[:80]!r}")
         raise ProblemError(422, "invalid", str(error), errors=[fault]) from error
 
 
-def by_name(known: Sequence[str]) -> dict[str, str]:
-    """Return full names by full name, and by first label where only one node has it."""
-    labels: dict[str, list[str]] = {}
-    for name in known:
-        labels.setdefault(name.partition(".")[0], []).append(name)
-    short = {label: names[0] for label, names in labels.items() if len(names) == 1}
-    return {**short, **{name: name for name in known}}
+def read_filter(text: str, place: int) -> Filter:
+    try:
+        return parse_filter(text)
+    except FilterError as error:
+        fault = FieldFault(
+            field=f"facts.{place}", expected="NAME=VALUE or the like", got=f"{text[:80]!r}"
+        )
+        raise ProblemError(422, "invalid", str(error), errors=[fault]) from error
 
 
-def strangers(unknown: Sequence[str], known: Sequence[str]) -> ProblemError:
-    near = difflib.get_close_matches(unknown[0], list(by_name(known)), n=3, cutoff=0.6)
-    told = fold_nodes(unknown) if len(unknown) > NAMED else ", ".join(unknown)
-    hint = f"; did you mean {' or '.join(near)}?" if near else "; see 'emf node list'"
-    return ProblemError(
-        404, "no-node-matched", f"not enrolled: {told[:500]}{hint}", suggestions=near
+def refuse_unknown(names: dict[str, list[str]]) -> None:
+    """Refuse a filter on a fact that no node has: it is a slip of the pen, or always empty."""
+    if not names:
+        return
+    name, near = next(iter(names.items()))
+    hint = f"; did you mean {' or '.join(near)}?" if near else "; see 'emf targets NODESET --facts'"
+    fault = FieldFault(field="facts", expected="a fact that some node has", got=repr(name))
+    raise ProblemError(
+        422, "invalid", f"no node has a fact {name!r}{hint}", errors=[fault], suggestions=near
     )
+
+
+def enrolled(names: Sequence[str], known: Sequence[str]) -> Sequence[str]:
+    """Return the names, all of which are enrolled.
+
+    Raises:
+        ProblemError: with those that are not.
+
+    """
+    there = frozenset(known)
+    unknown = [name for name in names if name not in there]
+    if not unknown:
+        return names
+    near = difflib.get_close_matches(unknown[0], list(full_names(known)), n=3, cutoff=0.6)
+    hint = f"; did you mean {' or '.join(near)}?" if near else "; see 'emf node list'"
+    raise ProblemError(
+        404, "no-node-matched", f"not enrolled: {shown(unknown)}{hint}", suggestions=near
+    )
+
+
+def shown(names: Sequence[str]) -> str:
+    told = fold_nodes(names) if len(names) > NAMED else ", ".join(names)
+    return told[:500]

@@ -10,6 +10,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from emf_manager import views as v
 from emf_manager.api import models as m
+from emf_manager.api.rollout_models import options_of
 from emf_manager.authorization import Mandate
 from emf_manager.nodesets import fold_nodes
 from emf_manager.records import Certificate
@@ -149,6 +150,8 @@ def job_members(view: v.JobView) -> dict[str, Any]:
         "dry_run": view.dry_run,
         "timeout_s": view.timeout_s,
         "expires": certain(view.expires),
+        "rollout": options_of(view.rollout),
+        "deadline": moment(view.deadline),
         "counts": m.Counts(**asdict(view.counts)),
     }
 

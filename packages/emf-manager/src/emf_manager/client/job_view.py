@@ -9,7 +9,7 @@ from typing import Any
 
 __all__ = ["COUNTS", "Answer", "JobView", "Target"]
 
-OPEN_STATES = ("queued", "offered", "accepted", "started")
+OPEN_STATES = ("held", "queued", "offered", "accepted", "started")
 COUNTS = {
     "ok": "succeeded",
     "failed": "failed",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, delete, func, select, update
 
-from emf_manager.records import NewEvent, Outcome, Target
+from emf_manager.records import NewEvent, Outcome, Target, TargetState
 from emf_manager.store import schema as t
 from emf_manager.store.interface import (
     Changes,
@@ -27,11 +27,11 @@ from emf_manager.store.rows import (
 )
 from emf_manager.store.trails import append_audit, append_events
 
-__all__ = ["ENVELOPES_KEPT", "judge", "record"]
+__all__ = ["ENVELOPES_KEPT", "close_targets", "judge", "record"]
 
 ENVELOPES_KEPT = 64
 """Per node. An agent has one envelope in flight, so this is ample."""
-EARLIER = {
+EARLIER: Mapping[TargetState, tuple[TargetState, ...]] = {
     "queued": (),
     "offered": ("queued",),
     "accepted": ("queued", "offered"),
@@ -130,15 +130,16 @@ def _settle(
             told.extend(remark.events)
         if verdict.verdict == "recorded":
             assert verdict.job_id is not None
-            verdict = replace(verdict, job_done=_close_one(connection, verdict.job_id))
+            verdict = replace(verdict, job_done=close_targets(connection, verdict.job_id, 1))
         verdicts.append(verdict)
     return tuple(verdicts), tuple(told)
 
 
-def _close_one(connection: Connection, job_id: str) -> bool:
-    """Count one target of a job as done; tell whether it was the last."""
+def close_targets(connection: Connection, job_id: str, count: int) -> bool:
+    """Count targets of a job as done; tell whether they were the last."""
     mine = t.jobs.c.id == job_id
-    connection.execute(update(t.jobs).where(mine).values(open_targets=t.jobs.c.open_targets - 1))
+    left_open = t.jobs.c.open_targets - count
+    connection.execute(update(t.jobs).where(mine).values(open_targets=left_open))
     left: int = connection.execute(select(t.jobs.c.open_targets).where(mine)).scalar_one()
     if left == 0:
         connection.execute(update(t.jobs).where(mine).values(sealed=None))

@@ -136,7 +136,7 @@ def _forget(connection: Connection, fqdn: str, at: float, reason: str, told: New
 
 def _given_up(target: Target, at: float, reason: str) -> Outcome:
     """Return what is known of a target that no one will answer for: not offered is not run."""
-    kind: OutcomeKind = "cancelled" if target.state == "queued" else "unknown"
+    kind: OutcomeKind = "cancelled" if target.state in ("held", "queued") else "unknown"
     return Outcome(target.action_id, target.node, kind, at, by="manager", reason=reason)
 
 

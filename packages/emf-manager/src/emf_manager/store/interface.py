@@ -33,10 +33,12 @@ from emf_manager.records import (
     TargetState,
     User,
 )
+from emf_manager.store.groups import GroupStore
 from emf_manager.store.history import HistoryStore
 from emf_manager.store.logins import LoginStore
 from emf_manager.store.node_rows import NodeFiles
 from emf_manager.store.roll_rows import RollStore
+from emf_manager.store.rollouts import RolloutStore
 
 __all__ = [
     "Changes",
@@ -215,6 +217,16 @@ class Store(NodeFiles, RollStore, Protocol):
         """What the daemons said over time."""
         ...
 
+    @property
+    def rollouts(self) -> RolloutStore:
+        """What is held of jobs."""
+        ...
+
+    @property
+    def groups(self) -> GroupStore:
+        """Groups of nodes that operators define."""
+        ...
+
     # The engine
 
     async def load(self) -> Loaded:
@@ -247,6 +259,7 @@ class Store(NodeFiles, RollStore, Protocol):
         before: str | None = None,
         requester: str | None = None,
         state: Literal["running", "done"] | None = None,
+        action: str | None = None,
     ) -> tuple[Job, ...]:
         """Return jobs, newest first, those with an id below ``before``."""
         ...

@@ -17,7 +17,7 @@ from emf_manager.store.trails import append_events
 
 __all__ = ["count_states", "create_job", "find_job", "list_jobs", "open_jobs", "tally"]
 
-SAME = ("action", "args", "secret_digest", "timeout_s", "dry_run")
+SAME = ("action", "args", "secret_digest", "timeout_s", "dry_run", "rollout")
 """What two orders under one key must agree in, beside their nodes."""
 
 
@@ -83,6 +83,7 @@ def list_jobs(
     before: str | None,
     requester: str | None,
     state: Literal["running", "done"] | None,
+    action: str | None = None,
 ) -> tuple[Job, ...]:
     wanted = select(t.jobs).order_by(t.jobs.c.id.desc()).limit(limit)
     if before is not None:
@@ -92,6 +93,8 @@ def list_jobs(
     if state is not None:
         is_open = t.jobs.c.open_targets > 0
         wanted = wanted.where(is_open if state == "running" else ~is_open)
+    if action is not None:
+        wanted = wanted.where(t.jobs.c.action == action)
     return tuple(read(Job, row) for row in connection.execute(wanted).mappings())
 
 

@@ -39,6 +39,7 @@ __all__ = [
     "envelopes",
     "events",
     "grants",
+    "groups",
     "history",
     "jobs",
     "login_codes",
@@ -52,7 +53,7 @@ __all__ = [
     "values",
 ]
 
-HEAD = "0007"
+HEAD = "0008"
 """The newest migration; what a fresh database is stamped with."""
 
 LARGEST = 2**63 - 1
@@ -204,6 +205,8 @@ jobs = Table(
     Column("open_targets", Integer, nullable=False),
     Column("sealed", Text),
     Column("secret_digest", Text),
+    Column("rollout", Json),
+    Column("deadline", Double),
     UniqueConstraint("requester", "idempotency_key"),
     Index(None, "open_targets"),
 )
@@ -230,8 +233,19 @@ targets = Table(
     Column("reason", Words),
     Column("seconds", Double),
     Column("truncated", Boolean),
+    Column("batch", Integer, nullable=False, server_default="1"),
+    Column("apart", Words),
     Index(None, "job_id"),
     Index(None, "node"),
+)
+
+groups = Table(
+    "node_groups",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("nodes", Text, nullable=False),
+    Column("changed", Double, nullable=False),
+    Column("changed_by", Words, nullable=False),
 )
 
 orphans = Table(

@@ -35,6 +35,8 @@ from emf_manager.store.alert_rows import AlertRows, AlertStore
 from emf_manager.store.answer_rows import AnswerRows, AnswerStore
 from emf_manager.store.changes import record
 from emf_manager.store.connections import Connections, connect, explain_failure
+from emf_manager.store.group_rows import SqlGroups
+from emf_manager.store.groups import GroupStore
 from emf_manager.store.history import HistoryStore
 from emf_manager.store.history_rows import SqlHistory
 from emf_manager.store.interface import (
@@ -48,6 +50,8 @@ from emf_manager.store.login_rows import SqlLogins
 from emf_manager.store.logins import LoginStore
 from emf_manager.store.node_rows import NodeFile, read_node_file
 from emf_manager.store.roll_rows import RollRow, read_roll
+from emf_manager.store.rollout_rows import SqlRollouts
+from emf_manager.store.rollouts import RolloutStore
 from emf_manager.store.rows import (
     insert_new,
     mandates_column,
@@ -108,6 +112,8 @@ class SqlStore:
         self.logins: LoginStore = SqlLogins(self._read, writer.write)
         self.history: HistoryStore = SqlHistory(self._read, writer.write)
         self.written = writer.written
+        self.rollouts: RolloutStore = SqlRollouts(writer)
+        self.groups: GroupStore = SqlGroups(writer, self._read)
 
     # The engine
 
@@ -132,10 +138,11 @@ class SqlStore:
         before: str | None = None,
         requester: str | None = None,
         state: Literal["running", "done"] | None = None,
+        action: str | None = None,
     ) -> tuple[Job, ...]:
         return await self._read(
             lambda c: job_rows.list_jobs(
-                c, limit=limit, before=before, requester=requester, state=state
+                c, limit=limit, before=before, requester=requester, state=state, action=action
             )
         )
 

@@ -12,7 +12,7 @@ from emf_manager.api import models as m
 from emf_manager.api.paging import MAX_PAGE
 from emf_manager.api.paging import Page as ListPage
 from emf_manager.api.problems import ProblemError
-from emf_manager.api.targets import select
+from emf_manager.api.targets import matching, targeted
 from emf_manager.nodesets import fold_nodes
 from emf_manager.web import orders
 from emf_manager.web.answers import get
@@ -110,8 +110,8 @@ async def previewed(visit: Visit, action: m.Action, form: orders.Order) -> Previ
 
     """
     nodes = {node.fqdn: node for node in await visit.service.engine.nodes()}
-    chosen = select(form.nodes, form.exclude.strip() or None, list(nodes))
-    able = frozenset(select(action.nodes, None, list(nodes)))
+    chosen = await targeted(visit.service, form.nodes, form.exclude.strip() or None)
+    able = frozenset(await matching(visit.service, action.nodes, None))
     return Preview(
         nodes=fold_nodes(chosen),
         count=len(chosen),

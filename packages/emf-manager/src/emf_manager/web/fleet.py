@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote, urlencode
 
@@ -13,7 +13,8 @@ from emf_manager.api import translate
 from emf_manager.api.alerts import shown
 from emf_manager.api.paging import decode_cursor, encode_cursor
 from emf_manager.api.problems import ProblemError
-from emf_manager.api.targets import by_name, select
+from emf_manager.api.targets import matching
+from emf_manager.nodesets import full_names
 from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.web.fleet_map import RANK, STANDINGS, Tile, grouped, tally, tiles
 from emf_manager.web.pages import UI, Page, Visit
@@ -47,16 +48,8 @@ class Filter:
         """Read it from an address."""
         return cls(*(query.get(name, "").strip()[:65536] for name in ("nodes", "state", "like")))
 
-    def choose(self, nodes: tuple[Tile, ...]) -> tuple[Tile, ...]:
-        """Return the nodes it means.
-
-        Raises:
-            ProblemError: the node set cannot be read, or means no node.
-
-        """
-        wanted = None
-        if self.nodes:
-            wanted = frozenset(select(self.nodes, None, [node.fqdn for node in nodes]))
+    def choose(self, nodes: tuple[Tile, ...], wanted: Collection[str] | None) -> tuple[Tile, ...]:
+        """Return the nodes it means; ``wanted`` are those of its node set, if it has one."""
         like = self.like.casefold()
         return tuple(
             node
@@ -79,7 +72,10 @@ async def chosen(visit: Visit) -> tuple[Filter, tuple[Tile, ...], ProblemError |
     service = visit.service
     nodes = tiles(await service.engine.roll(), service.alerts.counts())
     try:
-        return asked, asked.choose(nodes), None
+        wanted = None
+        if asked.nodes:
+            wanted = frozenset(await matching(visit.service, asked.nodes, None))
+        return asked, asked.choose(nodes, wanted), None
     except ProblemError as problem:
         return asked, (), problem
 
@@ -149,10 +145,10 @@ async def find(visit: Visit) -> Response:
     """Go to the node, the node set, or the nodes whose names have what was typed."""
     typed = visit.request.query_params.get("q", "").strip()[:Q_CHARS]
     known = [node.fqdn for node in await visit.service.engine.roll()]
-    if node := by_name(known).get(typed):
+    if node := full_names(known).get(typed):
         return visit.go(f"{UI}/nodes/{quote(node, safe='')}")
     try:
-        select(typed or None, None, known)
+        await matching(visit.service, typed or None, None)
     except ProblemError:
         return visit.go(f"{UI}/nodes" + Filter(like=typed).query())
     return visit.go(f"{UI}/nodes" + Filter(nodes=typed).query())
