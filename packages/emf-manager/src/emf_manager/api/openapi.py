@@ -33,6 +33,7 @@ PROBLEMS = {
     503: "The manager cannot take this now; `Retry-After` says when to come back.",
 }
 PARAMETERS = {
+    "action": "The name of an action.",
     "action_id": "The id of an action on one node.",
     "after": "Only what comes after this number.",
     "cursor": "Where the page begins: `next` of the page before.",
