@@ -139,7 +139,7 @@ async def list_data(manager: Manager, query: Annotated[DataQuery, Query()]) -> A
     """List the latest values of nodes, by node and daemon."""
     names = await chosen(manager, query.nodes, None)
     if names is None:
-        names = frozenset(node.fqdn for node in await manager.engine.nodes())
+        names = frozenset(node.fqdn for node in await manager.engine.roll())
     after = None if query.cursor is None else decode_cursor(query.cursor, str, str)
     found: list[m.DataItem] = []
     for name in sorted(names):
@@ -238,7 +238,7 @@ async def one_node(manager: Service, name: str) -> str:
         ProblemError: there is none.
 
     """
-    known = full_names([node.fqdn for node in await manager.engine.nodes()])
+    known = full_names([node.fqdn for node in await manager.engine.roll()])
     found = known.get(name)
     if found is None:
         raise missing("node", name, known)

@@ -5,6 +5,7 @@
 // nothing, and when it is shown again it gets its parts once.
 
 import { read } from "./stream.js";
+import { bring_up_to_date } from "./tiles.js";
 
 const GATHER_MS = 1000;
 const CHANNEL = "emf-events";
@@ -112,16 +113,22 @@ export async function get(parts) {
     return;
   }
   getting = true;
+  const began = performance.now();
   try {
     const answer = await fetch(location.href, { headers: { Accept: "text/html" } });
     if (answer.redirected || answer.status === 401) location.reload();
     else if (answer.ok) {
       const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
-      for (const part of parts) replace(part, fresh.getElementById(part.id));
+      for (const part of parts) {
+        await pause(0);
+        replace(part, fresh.getElementById(part.id));
+      }
     }
   } catch {
     say("off");
   } finally {
+    // A page that takes long to make is asked for less often: a tenth of the time at most.
+    await pause(Math.min(30000, 9 * (performance.now() - began)));
     getting = false;
     if (again) {
       again = false;
@@ -130,8 +137,28 @@ export async function get(parts) {
   }
 }
 
+function pause(milliseconds) {
+  return new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
+function inner_parts(part) {
+  return [...part.querySelectorAll("[data-live][id]")].map(({ id }) => id).join(" ");
+}
+
 function replace(part, fresh) {
-  if (!fresh || fresh.innerHTML === part.innerHTML) return;
+  if (!fresh || !part.isConnected || document.querySelector("dialog[open]")) return;
+  const inner = inner_parts(part);
+  if (inner && inner === inner_parts(fresh)) return; // they look after themselves
+  const tiles = part.querySelector(":scope > .tiles");
+  const fresh_tiles = fresh.querySelector(":scope > .tiles");
+  if (tiles && fresh_tiles) {
+    bring_up_to_date(tiles, fresh_tiles);
+    for (const child of [...part.children]) if (child !== tiles) child.remove();
+    fresh_tiles.remove();
+    tiles.before(...[...fresh.children].map((child) => document.adoptNode(child)));
+    return;
+  }
+  if (fresh.innerHTML === part.innerHTML) return;
   const focused = document.activeElement;
   if (part.contains(focused) && focused.matches("input, select, textarea")) return;
   const way = part.contains(focused) ? way_to(focused) : null;
