@@ -62,6 +62,7 @@ class Service:
         self.log = log
         self.environment = {**os.environ, **environment}
         self.process: subprocess.Popen[str] | None = None
+        self.stdin: int | None = None
         self.printed: list[str] = []
 
     def start(self) -> None:
@@ -69,6 +70,7 @@ class Service:
         with self.log.open("a") as errors:
             self.process = subprocess.Popen(
                 self.command,
+                stdin=self.stdin,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

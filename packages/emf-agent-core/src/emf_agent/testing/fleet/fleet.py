@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from fnmatch import fnmatchcase
 from functools import partial
@@ -56,10 +56,8 @@ class Fleet:
             if fnmatchcase(name, pattern) or fnmatchcase(name.partition(".")[0], pattern)
         ]
 
-    async def enrol(
-        self, token: EnrolmentToken, *, on_enrolled: Callable[[str], object] = lambda _: None
-    ) -> None:
-        """Give each node that has none a certificate, with one token of enough uses.
+    async def enrol(self, token: EnrolmentToken, pattern: str = "*") -> None:
+        """Give each matching node that has none a certificate, with one token of enough uses.
 
         Raises:
             ManagerUnreachableError, ManagerRefusedError, ProtocolError: as `emf-agent enroll`.
@@ -70,12 +68,11 @@ class Fleet:
             partial(fetch_authority, host, port, token.authority_sha256)
         )
         context = authority_context(authority)
-        waiting = [node for node in self.nodes.values() if not node.enrolled]
+        waiting = [node for node in self.matching(pattern) if not node.enrolled]
 
         async def enrol_some(nodes: Sequence[FleetNode], context: ssl.SSLContext) -> None:
             for node in nodes:
                 await node.enrol(token.secret, context)
-                on_enrolled(node.plan.fqdn)
 
         async with anyio.create_task_group() as tasks:
             for first in range(ENROL_AT_ONCE):
@@ -86,7 +83,6 @@ class Fleet:
         self,
         *,
         nodes_per_s: float = NODES_PER_S,
-        on_started: Callable[[str], object] = lambda _: None,
     ) -> AsyncGenerator[None]:
         """Run every node until the block ends; then each says goodbye.
 
@@ -100,7 +96,6 @@ class Fleet:
                     if ending.is_set():
                         return
                     tasks.start_soon(run_one, node)
-                    on_started(node.plan.fqdn)
                     with anyio.move_on_after(1 / nodes_per_s):
                         await ending.wait()
 

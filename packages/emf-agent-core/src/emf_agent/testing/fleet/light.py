@@ -10,6 +10,7 @@ import hashlib
 import math
 import time
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
@@ -60,6 +61,14 @@ async def wait(seconds: float, ctx: ActionContext) -> str:
     return "waited"
 
 
+@action(timeout_s=3600)
+async def wait_for_file(file: Path) -> str:
+    """Wait until a file is on this machine: a test ends the action on every node at once."""
+    while not await anyio.Path(file).exists():  # noqa: ASYNC110 - other processes make it
+        await anyio.sleep(0.5)
+    return "it is there"
+
+
 @action(timeout_s=60)
 async def fail(why: str, percent: float = 100.0) -> str:
     """Fail on so many of the nodes: always on the same ones."""
@@ -103,7 +112,7 @@ def share_of(name: str, what: str) -> float:
 
 def light_registry(interval_s: float = 10.0) -> Registry:
     """Return what a light node offers; one value serves every node of a fleet."""
-    actions: list[Action[..., Any]] = [echo, wait, fail]
+    actions: list[Action[..., Any]] = [echo, wait, wait_for_file, fail]
     daemon = register_daemon(PLUGIN, LoadDaemon, interval_s=interval_s)
     return Registry(
         plugins=(
