@@ -4,7 +4,8 @@ Starts `emf-manager` on loopback with a store in a temporary folder, makes a tok
 starts it with what is installed, and shows sessions, data and an action's result. Everything is
 done through the programs and the API that anybody would use. `--once --json` does it unattended:
 one JSON document on standard output, progress on standard error. `--role oss` shows a Lustre
-server: the agent then finds the programs of a simulated one.
+server: the agent then finds the programs of a simulated one. `--nodes 8` adds a simulated file
+system of so many nodes beside this machine.
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+from lustre_fleet import deal
 from lustre_node import ROLES, LustreNode, Views
 
 T = TypeVar("T")
 WANTED = ("agent", "network", "host", "action_runner")
 WITHIN_S = 60.0
+MOST_NODES = 60
+"""More are for `python -m emf_agent.testing.fleet`, whose nodes start no programs."""
 ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 BIN = Path(sys.executable).parent
 
@@ -223,7 +227,41 @@ def views_of(api: Api, fqdn: str) -> Views:
     return Views(data, act, wait_for, say)
 
 
-def demo(folder: Path, stack: ExitStack, role: str | None) -> tuple[dict[str, Any], Path]:
+def add_nodes(api: Api, url: str, folder: Path, stack: ExitStack, nodes: int) -> Callable[[], Any]:
+    """Start a simulated file system; return what waits for its nodes, and gives them by role."""
+    members = deal(nodes)
+    say(f"starting {nodes} simulated nodes: {members[0].name} to {members[-1].name}")
+    by_role: dict[str, list[str]] = {}
+    for one in members:
+        by_role.setdefault(one.role, []).append(one.name)
+    tokens = folder / "tokens.json"
+    tokens.write_text(json.dumps({role: token_for(api, role, by_role[role]) for role in by_role}))
+    stack.enter_context(
+        service(
+            "python",
+            *(str(Path(__file__).with_name("lustre_fleet.py")), "--manager", url),
+            *("--folder", str(folder / "nodes"), "--nodes", str(nodes), "--tokens", str(tokens)),
+            log=folder / "nodes.log",
+        )
+    )
+
+    def connected() -> dict[str, list[str]] | None:
+        items = api.get("/nodes?limit=1000")["items"]
+        here = {one["fqdn"] for one in items if one["state"] == "connected"}
+        return by_role if {one.name for one in members} <= here else None
+
+    return lambda: wait_for(f"the contact of {nodes} simulated nodes", connected)
+
+
+def token_for(api: Api, role: str, names: Sequence[str]) -> str:
+    """Return an enrolment token for the nodes of one role."""
+    wanted = {"nodes": ",".join(names), "role": role, "uses": len(names)}
+    return str(api.post("/enrolment-tokens", wanted)["secret"])
+
+
+def demo(
+    folder: Path, stack: ExitStack, role: str | None, nodes: int
+) -> tuple[dict[str, Any], Path]:
     """Set everything up, and return what there was to see."""
     began = time.monotonic()
     store, node = folder / "manager", folder / "node"
@@ -247,10 +285,11 @@ def demo(folder: Path, stack: ExitStack, role: str | None) -> tuple[dict[str, An
     )
     say("enrolling this machine")
     ask("emf-agent", "init", "--role", role or "all", "--state-dir", str(node))
-    ask(
+    told = ask(
         *("emf-agent", "enroll", "--manager", url, "--token-file", "-", "--state-dir", str(node)),
         stdin=token["token"],
     )
+    fqdn = told.split()[2].rstrip(";")
     enrolled = time.monotonic() - began
 
     tls = node / "etc" / "tls"
@@ -268,8 +307,8 @@ def demo(folder: Path, stack: ExitStack, role: str | None) -> tuple[dict[str, An
     authority = tls / "ca.crt"
     api = Api(url, user["token"], authority)
     stack.callback(api.close)
-    (seen,) = wait_for("the node's first contact", lambda: api.get("/nodes")["items"])
-    fqdn = seen["fqdn"]
+    all_here = add_nodes(api, url, folder, stack, nodes) if nodes else None
+    wait_for("the node's first contact", lambda: api.get(f"/nodes/{fqdn}"))
     say(f"{fqdn} is here")
 
     data: dict[str, Any] = {}
@@ -302,7 +341,33 @@ def demo(folder: Path, stack: ExitStack, role: str | None) -> tuple[dict[str, An
     }
     if lustre:
         shown |= {"role": role, "lustre": lustre.show(views_of(api, fqdn))}
+    if all_here:
+        shown["nodes"] = all_here()
+        shown["seconds"]["all_nodes"] = round(time.monotonic() - began, 3)
+        say(f"{nodes} simulated nodes are here")
+    # The last of all: it is good for ten minutes, and once.
+    shown["manager"]["login_link"] = ask(
+        *("emf-manager", "user", "login-link", "demo", "--data-dir", str(store))
+    ).strip()
     return shown, settings
+
+
+def what_to_look_at(shown: Mapping[str, Any], environment: Path) -> None:
+    """Tell the person who watches where to go on from here."""
+    fqdn = shown["node"]["fqdn"]
+    say("\nIn a browser, signed in once (it trusts no authority of a demo: go on all the same):")
+    say(f"  {shown['manager']['login_link']}")
+    say(f"\nIn another terminal:\n  . {environment}")
+    say(f"  emf node list\n  emf data {fqdn} host")
+    say(f"  emf run {fqdn} package_version {packaged()!r}")
+    if "nodes" in shown:
+        oss = shown["nodes"].get("oss", shown["nodes"]["mgs"])
+        say(f"  emf run '*' package_version {packaged()!r}")
+        say(f"  emf data {oss[0]} stats")
+    if "lustre" in shown:
+        say(f"  emf data {fqdn} stats")
+        socket = shown["lustre"]["metrics"]["socket"]
+        say(f"  curl --unix-socket {socket} http://localhost/metrics")
 
 
 def arguments() -> argparse.Namespace:
@@ -311,7 +376,20 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--once", action="store_true", help="end when everything was shown")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     parser.add_argument("--role", choices=ROLES, help="a simulated Lustre node, not this machine")
+    parser.add_argument(
+        "--nodes",
+        type=node_count,
+        default=0,
+        help="so many simulated Lustre nodes beside this one: MGS, MDS, OSS, clients",
+    )
     return parser.parse_args()
+
+
+def node_count(text: str) -> int:
+    """Read a number of nodes that one machine can simulate."""
+    if not text.isdecimal() or not 0 <= (count := int(text)) <= MOST_NODES:
+        raise argparse.ArgumentTypeError(f"give 0 to {MOST_NODES} nodes, not {text!r}")
+    return count
 
 
 def main() -> int:
@@ -322,19 +400,12 @@ def main() -> int:
     os.umask(0o077)
     with tempfile.TemporaryDirectory(prefix="emf-demo-") as folder, ExitStack() as stack:
         try:
-            shown, environment = demo(Path(folder), stack, wanted.role)
+            shown, environment = demo(Path(folder), stack, wanted.role, wanted.nodes)
             if wanted.json:
                 print(json.dumps(shown, indent=2), flush=True)
             if wanted.once:
                 return 0
-            fqdn = shown["node"]["fqdn"]
-            say(f"\nIn another terminal:\n  . {environment}")
-            say(f"  emf node list\n  emf data {fqdn} host")
-            say(f"  emf run {fqdn} package_version {packaged()!r}")
-            if "lustre" in shown:
-                say(f"  emf data {fqdn} stats")
-                socket = shown["lustre"]["metrics"]["socket"]
-                say(f"  curl --unix-socket {socket} http://localhost/metrics")
+            what_to_look_at(shown, environment)
             say("\nCtrl-C ends the demo.")
             signal.pause()
         except KeyboardInterrupt:

@@ -19,7 +19,7 @@ from emf_agent.roles import find_roles
 from emf_plugins_lustre.testing.node import SimulatedNode
 from emf_plugins_lustre.testing.scenario import Scenario
 
-__all__ = ["ROLES", "LustreNode", "Views"]
+__all__ = ["FILE_SYSTEM", "ROLES", "LustreNode", "Views"]
 
 ROLES = ("mgs", "mds", "oss", "client")
 FILE_SYSTEM = "fs1"
@@ -45,24 +45,35 @@ class Views:
 class LustreNode:
     """The simulated node of a role, and what there is to see on one."""
 
-    def __init__(self, folder: Path, role: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        role: str,
+        scenario: Scenario | None = None,
+        mgs: SimulatedNode | None = None,
+    ) -> None:
         self.role = role
         self.metrics = folder / "metrics"
         self._folder = folder
         # Pools are made on the MGS: whatever the role, one stands in the same cluster.
-        self._mgs = SimulatedNode.create(folder / "mgs", Scenario.of_role("mgs"))
+        self._mgs = mgs or SimulatedNode.create(folder / "mgs", Scenario.of_role("mgs"))
         self._node = self._mgs
         if role != "mgs":
-            scenario = Scenario.of_role(role)
+            scenario = scenario or Scenario.of_role(role)
             self._node = SimulatedNode.create(folder / role, scenario, cluster=self._mgs)
+        folder.mkdir(parents=True, exist_ok=True)
         self._fstab = folder / "fstab"
         self._fstab.write_text("# the fstab of a simulated node\n")
 
     @property
-    def environment(self) -> Mapping[str, str]:
+    def search_path(self) -> tuple[str, ...]:
         """Return where the agent finds programs: the simulated ones, then this machine's."""
-        path = (str(self._node.programs), *FIXED_PATH)
-        return {PROGRAM_PATH_VARIABLE: os.pathsep.join(path)}
+        return (str(self._node.programs), *FIXED_PATH)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """Return the search path as an agent of its own process is told it."""
+        return {PROGRAM_PATH_VARIABLE: os.pathsep.join(self.search_path)}
 
     def configuration(self) -> str:
         """Return a drop-in of the agent's configuration."""
