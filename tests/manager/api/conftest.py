@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from emf_manager.api.application import build_routes
 from emf_manager.api.freshness import Fresh
 from emf_manager.api.guard import Guard
+from tests.manager.api.fake_plans import FakePlans
 from tests.manager.api.fakes import FakeAccounts, FakeAlerts, FakeEngine, FakeHistory, a_service
 from tests.manager.api.in_memory import InMemory
 
@@ -24,6 +25,7 @@ class Desk:
     accounts: FakeAccounts
     alerts: FakeAlerts
     history: FakeHistory
+    plans: FakePlans
     http: httpx.AsyncClient
     transport: InMemory
     routes: FastAPI
@@ -45,14 +47,14 @@ def routes() -> FastAPI:
 @pytest.fixture
 async def desk(routes: FastAPI) -> AsyncIterator[Desk]:
     engine, accounts, alerts = FakeEngine(), FakeAccounts(), FakeAlerts()
-    history = FakeHistory()
-    routes.state.service = a_service(engine, accounts, alerts, history)
+    history, plans = FakeHistory(), FakePlans()
+    routes.state.service = a_service(engine, accounts, alerts, history, plans)
     app = Guard(routes, authenticate=accounts.authenticate, audit=accounts.audit)
     transport = InMemory(app)
     async with httpx.AsyncClient(
         transport=transport, base_url="http://manager.example.com/api/v1"
     ) as http:
-        yield Desk(engine, accounts, alerts, history, http, transport, routes, app)
+        yield Desk(engine, accounts, alerts, history, plans, http, transport, routes, app)
 
 
 @pytest.fixture

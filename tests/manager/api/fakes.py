@@ -37,6 +37,7 @@ from emf_manager.store.groups import Group
 from emf_manager.store.interface import StoreFullError
 from emf_manager.store.node_rows import NodeFile, PastTarget
 from emf_manager.value_watch import Follower, ValueWatch
+from tests.manager.api.fake_plans import FakePlans
 
 NOW = 1_770_000_000.0
 MOMENT = datetime.fromtimestamp(NOW, timezone.utc)
@@ -492,6 +493,7 @@ def a_service(
     accounts: FakeAccounts | None = None,
     alerts: FakeAlerts | None = None,
     history: FakeHistory | None = None,
+    plans: FakePlans | None = None,
     *,
     now: Callable[[], float] = lambda: NOW,
 ) -> Service:
@@ -502,6 +504,7 @@ def a_service(
         alerts=alerts or FakeAlerts(),
         history=history or FakeHistory(),
         metrics=FakeMetrics(),
+        plans=plans or FakePlans(),
         now=now,
     )
 

@@ -24,6 +24,7 @@ from emf_manager.logins.rules import COOKIE, csrf_token
 from tests.manager.api.conftest import Desk
 from tests.manager.api.fakes import a_service
 
+PLAN = "version: 1\njobs: {a: {nodes: oss01, steps: [{action: start_unit, args: lnet}]}}"
 BODIES: dict[str, Any] = {
     "/jobs": {"nodes": "oss01", "action": "start_unit", "args": {"unit": "lnet.service"}},
     "/ping": {"nodes": "*"},
@@ -33,6 +34,8 @@ BODIES: dict[str, Any] = {
     "/tokens": {"user": "viewer"},
     "/enrolment-tokens": {"nodes": "oss04.example.com"},
     "/users/{name}/mandates": {"mandates": []},
+    "/plans": {"document": PLAN},
+    "/plans/check": {"document": PLAN},
 }
 MAY = {
     "public": {"viewer", "operator", "admin"},
@@ -108,6 +111,7 @@ async def ask(
         job_id="job-0009",
         token_id="t9",
         alert_id=9,
+        plan_id="plan-0009",
     )
     headers = sent or {
         "none": {},

@@ -21,7 +21,7 @@ from tests.manager.api.in_memory import InMemory
 WRITES = sorted(route.path for route in ROUTES if route.method == "POST")
 LISTS = sorted(r.path for r in ROUTES if r.method == "GET" and "stream" not in r.path)
 NAMES = ["nodes", "exclude", "action", "args", "timeout_s", "expires_s", "dry_run", "name", "role"]
-NAMES += ["user", "label", "ttl_s", "uses", "replace"]
+NAMES += ["user", "label", "ttl_s", "uses", "replace", "document", "vars"]
 
 values: st.SearchStrategy[Any] = st.recursive(
     st.none()
@@ -76,7 +76,7 @@ def meant(answer: httpx.Response) -> bool:
 @settings(max_examples=50, deadline=None)
 @given(path=st.sampled_from(WRITES), body=bodies)
 def test_any_json_is_taken_or_refused(path: str, body: Any) -> None:
-    whole = path.format(job_id="job-1", fqdn="oss01", alert_id=1)
+    whole = path.format(job_id="job-1", fqdn="oss01", alert_id=1, plan_id="plan-1")
     answer = tried("POST", whole, content=json.dumps(body).encode())
 
     assert meant(answer), (path, body, answer.status_code, answer.text)
@@ -90,7 +90,7 @@ def test_any_query_and_name_is_taken_or_refused(
     from urllib.parse import quote
 
     name = quote(segment, safe="")
-    whole = path.format(fqdn=name, daemon=name, name=name, job_id=name, alert_id=name)
+    whole = path.format(fqdn=name, daemon=name, name=name, job_id=name, alert_id=name, plan_id=name)
 
     answer = tried("GET", whole, params=query)
 

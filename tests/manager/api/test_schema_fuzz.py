@@ -26,9 +26,13 @@ from emf_manager.api.answers import AnswerBook
 from emf_manager.api.application import build_api, build_routes
 from emf_manager.api.openapi import describe
 from emf_manager.api.pace import Pace, Rate
+from emf_manager.api.plan_check import STEP_OPTIONS
 from emf_manager.api.service import Service
 from emf_manager.authorization import Principal, find_route
+from emf_manager.fleet_metrics import FleetMetrics
 from emf_manager.history.book import open_history
+from emf_manager.plan_book import PlanBook
+from emf_manager.safe import Safe
 from tests.manager.api.test_whole_manager import REPORT
 from tests.manager.engine_bench import Agent, Bench, manager
 
@@ -105,7 +109,11 @@ async def a_whole_manager(bench: Bench, parts: AsyncExitStack) -> Service:
         open_history(bench.store.history, bench.engine.seats, clock=bench.clock)
     )
     accounts = AccountBook(bench.store, lambda: "ab" * 32, now=bench.clock.wall)
-    return Service(bench.engine, accounts, alerts, history, bench.clock.wall)
+    metrics = FleetMetrics(bench.engine, bench.store, alerts, history)
+    plans = PlanBook(
+        bench.store.plans, bench.store, bench.engine, options=STEP_OPTIONS, safe=Safe()
+    )
+    return Service(bench.engine, accounts, alerts, history, metrics, plans, bench.clock.wall)
 
 
 async def a_token(service: Service) -> str:

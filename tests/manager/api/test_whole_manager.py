@@ -16,6 +16,7 @@ from emf_manager.alert_book import open_alerts
 from emf_manager.api import models as m
 from emf_manager.api.account_book import AccountBook
 from emf_manager.api.application import build_api
+from emf_manager.api.plan_check import STEP_OPTIONS
 from emf_manager.api.service import Service
 from emf_manager.authorization import Principal
 from emf_manager.client.connection import Connection
@@ -25,6 +26,8 @@ from emf_manager.client.job_view import JobView
 from emf_manager.exposition import exposed
 from emf_manager.fleet_metrics import FleetMetrics
 from emf_manager.history.book import HistoryBook
+from emf_manager.plan_book import PlanBook
+from emf_manager.safe import Safe
 from tests.manager.api.in_memory import InMemory
 from tests.manager.engine_bench import FQDN, WITHIN_S, Agent, Bench, manager
 
@@ -112,7 +115,15 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         ) as alerts:
             history = HistoryBook(bench.store.history, bench.clock, life_of=lambda fqdn: None)
             metrics = FleetMetrics(bench.engine, bench.store, alerts, history)
-            service = Service(bench.engine, book, alerts, history, metrics, bench.clock.wall)
+            plans = PlanBook(
+                bench.store.plans,
+                bench.store,
+                bench.engine,
+                options=STEP_OPTIONS,
+                safe=Safe(),
+                clock=bench.clock,
+            )
+            service = Service(bench.engine, book, alerts, history, metrics, plans, bench.clock.wall)
             api = InMemory(build_api(service))
             async with Door(Connection("https://manager", token.secret, None), api) as door:
                 yield Desk(bench, agent, session, door, metrics)

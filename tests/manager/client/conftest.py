@@ -16,6 +16,7 @@ from emf_agent.testing import VirtualTimeLoop
 from emf_manager.api.application import build_api
 from emf_manager.client.cli import emf
 from emf_manager.client.program import Setup
+from tests.manager.api.fake_plans import FakePlans
 from tests.manager.api.fakes import FakeAccounts, FakeAlerts, FakeEngine, FakeHistory, a_service
 from tests.manager.api.in_memory import InMemory
 
@@ -28,7 +29,10 @@ class Desk:
         self.accounts = FakeAccounts()
         self.alerts = FakeAlerts()
         self.history = FakeHistory()
-        self.app = build_api(a_service(self.engine, self.accounts, self.alerts, self.history))
+        self.plans = FakePlans()
+        self.app = build_api(
+            a_service(self.engine, self.accounts, self.alerts, self.history, self.plans)
+        )
         self.environ = {
             "HOME": str(home),
             "EMF_MANAGER_URL": "https://manager.example.com:7443",

@@ -8,7 +8,7 @@ gave is never repeated, since it may be a secret: only its type is.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from jsonschema import Draft202012Validator
@@ -20,7 +20,7 @@ from referencing.exceptions import Unresolvable
 from emf_agent.wire import ActionDescription
 from emf_manager.views import ArgumentsError
 
-__all__ = ["check_arguments"]
+__all__ = ["argument_faults", "check_arguments"]
 
 JSON_TYPES = {
     type(None): "null",
@@ -47,27 +47,35 @@ UNUSABLE = (
 def check_arguments(action: ActionDescription, args: JsonValue) -> None:
     """Refuse arguments that this form of an action would refuse.
 
-    A schema that cannot be used (from a newer or a broken agent) refuses nothing: the node decides.
-
     Raises:
         ArgumentsError: with the first field that does not fit.
 
     """
+    for fault in argument_faults(action, args):
+        raise fault
+
+
+def argument_faults(action: ActionDescription, args: JsonValue) -> list[ArgumentsError]:
+    """Return every field that does not fit, those nearest to the top first.
+
+    A schema that cannot be used (from a newer or a broken agent) refuses nothing: the node decides.
+    """
     schema = action.args_schema
     positional = schema.get("x-positional", list(schema.get("properties", {})))
     if not isinstance(positional, list):
-        return
+        return []
+    found: list[ValidationError] = []
     try:
         validator = Draft202012Validator(schema, registry=Registry())
-        faults = []
         for candidate in _by_name(action.name, args, positional, schema.get("required", ())):
-            fault = next(iter(sorted(validator.iter_errors(candidate), key=_depth)), None)
-            if fault is None:
-                return
-            faults.append(fault)
+            found = sorted(validator.iter_errors(candidate), key=_depth)
+            if not found:
+                return []
+    except ArgumentsError as error:
+        return [error]
     except UNUSABLE:
-        return
-    raise _explained(action.name, faults[-1])
+        return []
+    return list({error.field: error for error in map(_explainer(action.name), found)}.values())
 
 
 def _by_name(
@@ -107,15 +115,30 @@ def _depth(fault: ValidationError) -> tuple[int, str]:
     return len(fault.absolute_path), fault.json_path
 
 
+def _explainer(action: str) -> Callable[[ValidationError], ArgumentsError]:
+    """Return what explains one fault after another; each missing name is told once."""
+    told: set[tuple[str, str]] = set()
+
+    def explain(fault: ValidationError) -> ArgumentsError:
+        wanted: Any = fault.validator_value
+        instance: Any = fault.instance
+        if fault.validator == "required" and isinstance(wanted, list):
+            missing = [name for name in wanted if name not in instance]
+            fresh = [name for name in missing if (fault.json_path, name) not in told]
+            told.add((fault.json_path, fresh[0]))
+            where = ".".join(["args", *map(str, fault.absolute_path), fresh[0]])
+            return ArgumentsError(action, where, "a value", "nothing")
+        return _explained(action, fault)
+
+    return explain
+
+
 def _explained(action: str, fault: ValidationError) -> ArgumentsError:
     where = ".".join(["args", *(str(part) for part in fault.absolute_path)])
     wanted: Any = fault.validator_value
     instance: Any = fault.instance
     schema: Any = fault.schema
     match fault.validator:
-        case "required" if isinstance(instance, dict) and isinstance(wanted, list):
-            missing = next(name for name in wanted if name not in instance)
-            return ArgumentsError(action, f"{where}.{missing}", "a value", "nothing")
         case "additionalProperties":
             known = list(schema.get("properties", {}))
             unknown = next((name for name in instance if name not in known), "?")

@@ -28,7 +28,7 @@ from emf_manager.seats import NodeGoneError, Seat, Seats
 from emf_manager.store.interface import KeyReusedError, Store
 from emf_manager.views import ConflictError, JobOrder, JobView, NotFoundError
 
-__all__ = ["JobBook"]
+__all__ = ["JobBook", "new_job_id"]
 
 LONGEST_S = 366 * 86400.0
 

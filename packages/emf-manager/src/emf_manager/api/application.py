@@ -18,6 +18,7 @@ from emf_manager.api import (
     jobs,
     matching,
     metrics,
+    plans,
     problems,
 )
 from emf_manager.api.answers import AnswerBook
@@ -74,7 +75,8 @@ def build_routes(service: Service) -> FastAPI:
     async def openapi() -> JSONResponse:
         return JSONResponse(describe(app))
 
-    for room in (accounts, alerts, events, fleet, groups, history, jobs, matching, metrics):
+    rooms = (accounts, alerts, events, fleet, groups, history, jobs, matching, metrics, plans)
+    for room in rooms:
         here.include_router(room.router)
     app.include_router(here)
     return app

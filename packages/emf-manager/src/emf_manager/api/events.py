@@ -37,6 +37,7 @@ class EventFilter(BaseModel):
         default=None, description="Only events of this job, and contact with its nodes."
     )
     node: Text | None = Field(default=None, description="Only events of this node.")
+    plan: Text | None = Field(default=None, description="Only events of this plan.")
 
     async def test(self, manager: Service) -> Callable[[m.Event], bool]:
         """Return the predicate that it amounts to.
@@ -55,9 +56,14 @@ class EventFilter(BaseModel):
                 self.kind in (None, event.kind)
                 and self.node in (None, event.node)
                 and (self.job in (None, event.job) or contact)
+                and (self.plan is None or plan_of(event) == self.plan)
             )
 
         return wanted
+
+
+def plan_of(event: m.Event) -> object:
+    return event.body.get("plan") if isinstance(event.body, dict) else None
 
 
 class EventQuery(EventFilter, PageQuery):

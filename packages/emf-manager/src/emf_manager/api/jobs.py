@@ -17,9 +17,10 @@ from emf_manager.api.paging import Page, decode_cursor, encode_cursor
 from emf_manager.api.redaction import hide_secrets
 from emf_manager.api.service import Caller, Manager, Service
 from emf_manager.api.targets import targeted
+from emf_manager.authorization import Principal
 from emf_manager.views import JobOrder, JobView
 
-__all__ = ["router"]
+__all__ = ["Key", "place", "router"]
 
 router = APIRouter(tags=["jobs"])
 
@@ -46,6 +47,15 @@ async def create_job(
     manager: Manager, caller: Caller, body: m.JobRequest, idempotency_key: Key = None
 ) -> Any:
     """Start an action on a node set; answered once the job is on disk."""
+    job = await shown(manager, await place(manager, caller, body, idempotency_key))
+    where = {"Location": f"/api/v1/jobs/{job.id}"}
+    return JSONResponse(job.model_dump(mode="json"), status_code=201, headers=where)
+
+
+async def place(
+    manager: Service, caller: Principal, body: m.JobRequest, idempotency_key: str | None
+) -> JobView:
+    """Store the job that somebody asks for, if they may; raises what the API answers with."""
     nodes = await targeted(manager, body.nodes, body.exclude, body.facts)
     await allow(manager, caller, body.action, body.args, nodes)
     order = JobOrder(
@@ -61,9 +71,7 @@ async def create_job(
         expect=body.expect,
         deadline_s=body.deadline_s,
     )
-    job = await shown(manager, await manager.engine.create_job(order))
-    where = {"Location": f"/api/v1/jobs/{job.id}"}
-    return JSONResponse(job.model_dump(mode="json"), status_code=201, headers=where)
+    return await manager.engine.create_job(order)
 
 
 @router.get("/jobs", response_model=Page[m.JobSummary])

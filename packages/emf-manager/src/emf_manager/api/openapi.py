@@ -45,6 +45,7 @@ PARAMETERS = {
     "limit": "How many there are on a page, at most.",
     "name": "Its name.",
     "nodes": "Node set: only these nodes.",
+    "plan_id": "The plan's id.",
     "reason": "Why; it stands in the events and in the audit trail.",
     "state": "Only those in this state.",
     "token_id": "The token's id, which is not its secret.",
@@ -58,6 +59,7 @@ SAMPLES = {
     "job_id": "01931f6e-6b7a-7c3e-9d50-1f7f4f3c2a10",
     "name": "maria",
     "nodes": "oss[01-16]",
+    "plan_id": "01931f6e-6b7a-7c3e-9d50-1f7f4f3c2a10",
     "token_id": "3f2a9c1e77d0",
 }
 KEY: Json = {

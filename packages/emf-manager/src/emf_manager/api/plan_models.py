@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, JsonValue
 
@@ -59,6 +59,7 @@ class PlanFault(Answer):
     where: str = Field(examples=["jobs.restart.steps[0].action"])
     message: str = Field(examples=["oss[01-02] has no action 'restart_unt'"])
     suggestions: tuple[str, ...] = Field(default=(), examples=[["restart_unit"]])
+    kind: Literal["invalid", "no-node-matched", "forbidden"] = "invalid"
 
 
 class PlanCounts(Answer):
@@ -117,9 +118,9 @@ class PlanNode(Answer):
 class PlanEdge(Answer):
     """A line from a job to one that needs it."""
 
-    source: str
-    target: str
-    points: tuple[tuple[float, float], ...]
+    source: str = Field(examples=["look"])
+    target: str = Field(examples=["restart"])
+    points: tuple[tuple[float, float], ...] = Field(examples=[[[236.0, 45.0], [300.0, 45.0]]])
 
 
 class PlanGraph(Answer):

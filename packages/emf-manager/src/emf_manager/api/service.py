@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Protocol
 
 import anyio
 from fastapi import Depends, Request
+from pydantic import JsonValue
 
 from emf_manager import views as v
 from emf_manager.alerts.values import Alert
@@ -19,12 +20,16 @@ from emf_manager.authorization import Principal
 from emf_manager.exposition import Family
 from emf_manager.facts import Facts
 from emf_manager.history.book import HistoryView, SeriesView
+from emf_manager.plan_book import PlanDocument, PlanOrder
+from emf_manager.plan_records import PlanState
+from emf_manager.plans.values import Plan
+from emf_manager.plans.views import PlanView
 from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.store.groups import Group
 from emf_manager.store.node_rows import NodeFile
 from emf_manager.value_watch import Follower
 
-__all__ = ["Accounts", "Alerts", "Caller", "Engine", "Manager", "Service"]
+__all__ = ["Accounts", "Alerts", "Caller", "Engine", "Manager", "Plans", "Service"]
 
 
 class Engine(Protocol):
@@ -260,6 +265,45 @@ class Metrics(Protocol):
         ...
 
 
+class Plans(Protocol):
+    """Documents of jobs that need each other; ``emf_manager.plan_book`` is the real one."""
+
+    def read_document(self, text: str, given: Mapping[str, JsonValue]) -> Plan:
+        """Return the plan in a text; FaultsError."""
+        ...
+
+    async def create(self, order: PlanOrder) -> PlanView:
+        """Store a plan and run it: once this returns it survives a restart."""
+        ...
+
+    async def read(self, plan_id: str) -> PlanView:
+        """Return a plan with its jobs; NotFoundError."""
+        ...
+
+    async def newest(
+        self,
+        *,
+        limit: int = 100,
+        before: str | None = None,
+        requester: str | None = None,
+        state: PlanState | None = None,
+    ) -> tuple[PlanView, ...]:
+        """Return plans without jobs, newest first."""
+        ...
+
+    async def document(self, plan_id: str) -> PlanDocument:
+        """Return what was given to be run; NotFoundError."""
+        ...
+
+    async def cancel(self, plan_id: str, *, requester: str) -> PlanView:
+        """Ask for the end of a plan; NotFoundError."""
+        ...
+
+    async def resume(self, plan_id: str, *, requester: str) -> PlanView:
+        """Run again what did not succeed; NotFoundError, ConflictError."""
+        ...
+
+
 @dataclass(frozen=True)
 class Service:
     """The manager as the routes see it."""
@@ -269,6 +313,7 @@ class Service:
     alerts: Alerts
     history: History
     metrics: Metrics
+    plans: Plans
     now: Callable[[], float] = time.time
     """Wall clock, seconds since the epoch."""
     turn: anyio.Lock = field(default_factory=anyio.Lock)

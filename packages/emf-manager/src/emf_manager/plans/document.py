@@ -27,7 +27,7 @@ from emf_manager.plans.yaml_tree import (
 )
 from emf_manager.settings import parse_seconds
 
-__all__ = ["read_plan"]
+__all__ = ["PlanFaultsError", "read_plan"]
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 MOST_TEXT = 255
@@ -58,6 +58,14 @@ K = TypeVar("K", str, int, bool)
 KINDS: dict[type, str] = {str: "a text", int: "a whole number", bool: "true or false"}
 
 
+class PlanFaultsError(FaultsError):
+    """What is wrong with a plan; ``readable`` is the rest of it, which may have more faults."""
+
+    def __init__(self, faults: list[Fault], readable: Plan | None) -> None:
+        super().__init__(faults)
+        self.readable = readable
+
+
 def read_plan(text: str, *, options: Collection[str], given: Mapping[str, JsonValue]) -> Plan:
     """Return the plan in a text.
 
@@ -65,7 +73,8 @@ def read_plan(text: str, *, options: Collection[str], given: Mapping[str, JsonVa
     one that ends in ``_s`` is written without that, as a duration. ``given`` replaces variables.
 
     Raises:
-        FaultsError: with everything that can be told without knowing nodes and actions.
+        FaultsError: it is not the YAML we take.
+        PlanFaultsError: with everything that can be told without knowing nodes and actions.
 
     """
     reader = Reader(options)
@@ -74,7 +83,7 @@ def read_plan(text: str, *, options: Collection[str], given: Mapping[str, JsonVa
     if plan is not None:
         faults += link_faults(plan)
     if faults or plan is None:
-        raise FaultsError(faults)
+        raise PlanFaultsError(faults, plan)
     return plan
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import JsonValue
 
+from emf_manager.plan_records import PlanState, PlanStepState
 from emf_manager.views import Counts
 
 __all__ = [
@@ -20,9 +21,7 @@ __all__ = [
     "PlanView",
 ]
 
-PlanStepState = Literal["pending", "running", "succeeded", "failed", "skipped", "cancelled"]
 PlanJobState = Literal["pending", "running", "succeeded", "failed", "skipped", "cancelled"]
-PlanState = Literal["running", "succeeded", "failed", "cancelled", "timed_out"]
 
 FINAL: frozenset[PlanStepState] = frozenset({"succeeded", "failed", "skipped", "cancelled"})
 """The states a step ends in, each in exactly one."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import JsonValue
@@ -34,6 +34,7 @@ MAX_TEXT = 256 * 1024
 MAX_VALUES = 20_000
 MAX_DEPTH = 32
 MAX_DIGITS = 18
+MOST_TOLD = 50
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Its parser alone is used: libyaml's where PyYAML was built with it, thirty times as fast."""
@@ -67,6 +68,7 @@ class Fault:
     """Path in the document, such as ``jobs.a.steps[0].args``; empty for the whole."""
     message: str
     suggestions: tuple[str, ...] = ()
+    kind: Literal["invalid", "no-node-matched", "forbidden"] = "invalid"
 
 
 class FaultsError(UsageError):
@@ -74,7 +76,10 @@ class FaultsError(UsageError):
 
     def __init__(self, faults: list[Fault]) -> None:
         self.faults = tuple(sorted(set(faults)))
-        super().__init__("\n".join(f"line {each.mark.line}: {each.message}" for each in faults))
+        lines = [f"line {each.mark.line}: {each.message}" for each in self.faults[:MOST_TOLD]]
+        if len(self.faults) > MOST_TOLD:
+            lines.append(f"and {len(self.faults) - MOST_TOLD} more")
+        super().__init__("\n".join(lines))
 
 
 @dataclass(frozen=True)

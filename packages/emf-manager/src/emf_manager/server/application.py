@@ -16,6 +16,7 @@ from emf_manager.api.account_book import AccountBook
 from emf_manager.api.answers import AnswerBook
 from emf_manager.api.application import build_api
 from emf_manager.api.pace import Pace
+from emf_manager.api.plan_orders import PlanOrders
 from emf_manager.api.service import Service
 from emf_manager.authorization import API_PREFIX
 from emf_manager.callers import Caller
@@ -31,6 +32,7 @@ from emf_manager.identity.routes import identity_routes
 from emf_manager.logins.book import LoginBook
 from emf_manager.mailboxes.routes import mailbox_routes
 from emf_manager.mailboxes.shelf import Shelf
+from emf_manager.plan_book import PlanBook
 from emf_manager.records import Node
 from emf_manager.store.sql import SqlStore
 from emf_manager.web.application import build_web
@@ -49,6 +51,7 @@ def create_app(
     store: SqlStore,
     alerts: AlertBook,
     history: HistoryBook,
+    plans: PlanBook,
     authorities: Callable[[], Authorities],
     membership: Membership,
     shelf: Shelf,
@@ -59,7 +62,8 @@ def create_app(
     accounts = AccountBook(store, lambda: authorities().issuing.fingerprint)
     logins = LoginBook(store, accounts)
     metrics = FleetMetrics(engine, store, alerts, history)
-    service = Service(engine, accounts, alerts, history, metrics)
+    service = Service(engine, accounts, alerts, history, metrics, plans)
+    plans.connect(PlanOrders(service, store.users))
     answers = AnswerBook(store.answers)
     api = build_api(service, visit=logins.visit, pace=pace, answers=answers)
     web = build_web(service, api, logins)

@@ -19,11 +19,13 @@ from emf_agent.errors import ConfigurationError
 from emf_manager.alert_book import open_alerts
 from emf_manager.alerts.conditions import Room
 from emf_manager.api.pace import Pace, Rate
+from emf_manager.api.plan_check import STEP_OPTIONS
 from emf_manager.engine import Engine, open_engine
 from emf_manager.history.book import open_history
 from emf_manager.identity.membership import Membership
 from emf_manager.limits import Limits
 from emf_manager.mailboxes.shelf import Shelf
+from emf_manager.plan_book import PlanBook
 from emf_manager.safe import open_safe
 from emf_manager.server.application import EngineFleet, create_app
 from emf_manager.server.bounded_head import BoundedHead
@@ -83,11 +85,13 @@ async def serve(
             membership = Membership(store, EngineFleet(engine))
             await membership.start()
             shelf = Shelf(settings.mailbox_dir)
+            plans = PlanBook(store.plans, store, engine, options=STEP_OPTIONS, safe=safe)
             app = create_app(
                 engine,
                 store,
                 alerts,
                 history,
+                plans,
                 lambda: identity.authorities,
                 membership,
                 shelf,
@@ -100,6 +104,7 @@ async def serve(
             with said_where(settings.url_file, url):
                 async with anyio.create_task_group() as tasks:
                     tasks.start_soon(membership.watch)
+                    tasks.start_soon(plans.run)
                     tasks.start_soon(identity.keep)
                     tasks.start_soon(end_when_told, stop, server, engine)
                     server.on_start = functools.partial(on_ready, ready)

@@ -70,11 +70,10 @@ class StoreFullError(StoreError):
 
 
 class KeyReusedError(RefusedError):
-    """An idempotency key was used before, for a different job."""
+    """An idempotency key was used before, for something else."""
 
-    def __init__(self, key: str, job_id: str) -> None:
-        super().__init__(f"the key {key[:80]!r} already names job {job_id}, which is different")
-        self.job_id = job_id
+    def __init__(self, key: str, name: str, what: str = "job") -> None:
+        super().__init__(f"the key {key[:80]!r} already names {what} {name}, which is different")
 
 
 class GrantUnusableError(RefusedError):

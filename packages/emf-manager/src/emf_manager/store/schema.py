@@ -47,13 +47,15 @@ __all__ = [
     "nodes",
     "orphans",
     "passwords",
+    "plan_steps",
+    "plans",
     "sessions",
     "targets",
     "users",
     "values",
 ]
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration; what a fresh database is stamped with."""
 
 LARGEST = 2**63 - 1
@@ -406,3 +408,41 @@ answers = Table(
     Index(None, "at"),
 )
 """Of writes with an idempotency key. A user that was deleted may have some left, for a day."""
+
+plans = Table(
+    "plans",
+    METADATA,
+    Column("id", Text, primary_key=True),
+    Column("name", Words, nullable=False),
+    Column("requester", Text, nullable=False),
+    Column("acting", Text, nullable=False),
+    Column("created", Double, nullable=False),
+    Column("started", Double, nullable=False),
+    Column("sealed", Text, nullable=False),
+    Column("digest", Text, nullable=False),
+    Column("vars", Json, nullable=False),
+    Column("timeout_s", Double),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("ended", Double),
+    Column("halt", Text),
+    Column("reason", Words),
+    Column("idempotency_key", Text),
+    UniqueConstraint("requester", "idempotency_key"),
+    Index(None, "state"),
+)
+
+plan_steps = Table(
+    "plan_steps",
+    METADATA,
+    Column("plan_id", ForeignKey("plans.id", ondelete="CASCADE"), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("job", Text, nullable=False),
+    Column("step", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("job_id", Text),
+    Column("reason", Words),
+    Column("started", Double),
+    Column("ended", Double),
+)

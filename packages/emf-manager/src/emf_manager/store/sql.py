@@ -49,6 +49,7 @@ from emf_manager.store.interface import (
 from emf_manager.store.login_rows import SqlLogins
 from emf_manager.store.logins import LoginStore
 from emf_manager.store.node_rows import NodeFile, read_node_file
+from emf_manager.store.plan_rows import PlanRows, PlanStore
 from emf_manager.store.roll_rows import RollRow, read_roll
 from emf_manager.store.rollout_rows import SqlRollouts
 from emf_manager.store.rollouts import RolloutStore
@@ -114,6 +115,7 @@ class SqlStore:
         self.written = writer.written
         self.rollouts: RolloutStore = SqlRollouts(writer)
         self.groups: GroupStore = SqlGroups(writer, self._read)
+        self.plans: PlanStore = PlanRows(self._read, writer.write)
 
     # The engine
 
@@ -454,6 +456,7 @@ def _load(connection: Connection) -> Loaded:
 def _prune(connection: Connection, before: float) -> int:
     finished = (t.jobs.c.open_targets == 0) & (t.jobs.c.created < before)
     old_jobs = select(t.jobs.c.id).where(finished)
+    old_plans = select(t.plans.c.id).where(t.plans.c.ended < before)
     still_named = select(t.certificates.c.grant_id).where(t.certificates.c.grant_id.is_not(None))
     doomed = (
         (t.sessions, t.sessions.c.ended < before),
@@ -462,6 +465,8 @@ def _prune(connection: Connection, before: float) -> int:
         (t.jobs, finished),
         (t.orphans, t.orphans.c.outcome_at < before),
         (t.alerts, t.alerts.c.cleared < before),
+        (t.plan_steps, t.plan_steps.c.plan_id.in_(old_plans)),
+        (t.plans, t.plans.c.ended < before),
         (t.certificates, t.certificates.c.not_after < before),
         (t.grants, (t.grants.c.expires < before) & t.grants.c.id.not_in(still_named)),
     )
