@@ -54,7 +54,7 @@ def test_each_command_is_told_with_each_of_its_options(path: str) -> None:
     told = told_of(path, command)
 
     options = {name for o in command.params if isinstance(o, click.Option) for name in o.opts}
-    assert set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", told)) >= options
+    assert set(re.findall(r"(?<![\w-])--?[A-Za-z][a-z-]*", told)) >= options
     assert set(re.findall(r"`(--[a-z-]+)", told)) <= options
 
 

@@ -38,8 +38,12 @@ Key = Annotated[
 
 class JobQuery(PageQuery):
     user: Annotated[str, Field(max_length=255)] | None = None
-    state: Literal["running", "done"] | None = None
-    action: Annotated[str, Field(max_length=255)] | None = None
+    state: Literal["running", "done"] | None = Field(
+        default=None, description="done: every node has its outcome."
+    )
+    action: Annotated[str, Field(max_length=255)] | None = Field(
+        default=None, description="Only jobs of this action."
+    )
 
 
 @router.post("/jobs", status_code=201, response_model=m.Job)

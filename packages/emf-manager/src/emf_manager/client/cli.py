@@ -13,9 +13,11 @@ from emf_manager.client.config import config
 from emf_manager.client.connection import Flags
 from emf_manager.client.data import data
 from emf_manager.client.events import event
+from emf_manager.client.groups import group
 from emf_manager.client.jobs import job, run
 from emf_manager.client.nodes import node, ping, session, whoami
 from emf_manager.client.program import Group, Setup
+from emf_manager.client.targets import targets
 from emf_manager.client.watch import watch
 
 __all__ = ["emf", "main"]
@@ -61,8 +63,8 @@ def emf(
 
 
 for command in (
-    *(action, alert, audit, config, data, event, job),
-    *(node, ping, run, session, whoami, watch),
+    *(action, alert, audit, config, data, event, group, job),
+    *(node, ping, run, session, targets, whoami, watch),
 ):
     emf.add_command(command)
 

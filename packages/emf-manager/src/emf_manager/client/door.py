@@ -128,6 +128,10 @@ class Door:
         """Send a body and return the answer; raises as ``get``."""
         return await self._ask("POST", path, body=body, headers=headers, timeout_s=timeout_s)
 
+    async def put(self, path: str, body: JsonValue) -> Any:
+        """Put a body in a place and return the answer; raises as ``get``."""
+        return await self._ask("PUT", path, body=body)
+
     async def delete(self, path: str, params: Mapping[str, object] | None = None) -> None:
         """Delete what is at a path; raises as ``get``."""
         await self._ask("DELETE", path, params=params)

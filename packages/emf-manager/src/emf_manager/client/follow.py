@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any
 
@@ -73,8 +73,16 @@ async def follow_stream(
             await anyio.sleep(jitter * min(MAX_PAUSE_S, PAUSE_S * 2**breaks))
 
 
-async def follow_job(door: Door, job_id: str) -> AsyncGenerator[JobView, None]:
+def deaf(node: str, lines: Sequence[str]) -> None:
+    """Hear nothing."""
+
+
+async def follow_job(
+    door: Door, job_id: str, hear: Callable[[str, Sequence[str]], None] = deaf
+) -> AsyncGenerator[JobView, None]:
     """Yield the job now and after each change, until its last outcome is known.
+
+    What an action logs goes to ``hear``, with its node.
 
     Raises:
         ManagerUnreachableError: it stayed away for too long; the job itself goes on.
@@ -90,6 +98,8 @@ async def follow_job(door: Door, job_id: str) -> AsyncGenerator[JobView, None]:
             if event is None or event.kind in {"gap", "job.done"}:
                 view = await read_job(door, job_id)
             else:
+                if lines := logged(event):
+                    hear(*lines)
                 changed = news(view, event)
                 if changed is view:
                     continue
@@ -101,6 +111,13 @@ async def follow_job(door: Door, job_id: str) -> AsyncGenerator[JobView, None]:
                 return
 
 
+def logged(event: PushedEvent) -> tuple[str, list[str]] | None:
+    """Return what an action has logged, and where."""
+    data: Any = event.data
+    log = data["body"].get("log") if event.kind == "job.progress" else None
+    return (data["node"], [str(line) for line in log]) if log else None
+
+
 async def read_job(door: Door, job_id: str) -> JobView:
     return JobView.from_json(await door.get(f"jobs/{job_id}"))
 
@@ -110,6 +127,10 @@ def news(view: JobView, event: PushedEvent) -> JobView | None:
     data: Any = event.data
     match event.kind:
         case "job.target" if data["body"].get("result_left_out"):
+            return None
+        case "job.released":
+            return view.with_released(data["body"]["batch"])
+        case "job.stopped":
             return None
         case "job.target":
             return view.with_target(Target.from_json(data["body"]))

@@ -48,6 +48,8 @@ class Target:
     reason: str | None = None
     fraction: float | None = None
     message: str | None = None
+    batch: int = 1
+    cancelled_by: str | None = None
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> Target:
@@ -123,6 +125,25 @@ class JobView:
         if known is None or known.final:
             return self
         return self.with_target(replace(known, fraction=fraction, message=message))
+
+    def with_released(self, batch: int) -> JobView:
+        """Return the view after the nodes of a batch were released."""
+        released = {
+            node: replace(target, state="queued")
+            for node, target in self.targets.items()
+            if target.state == "held" and target.batch == batch
+        }
+        return replace(self, targets={**self.targets, **released}) if released else self
+
+    @property
+    def held(self) -> tuple[Target, ...]:
+        """The nodes of later batches."""
+        return tuple(target for target in self.targets.values() if target.state == "held")
+
+    @property
+    def batches(self) -> int:
+        """In how many batches it goes."""
+        return max((target.batch for target in self.targets.values()), default=1)
 
     @property
     def done(self) -> bool:

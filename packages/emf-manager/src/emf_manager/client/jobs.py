@@ -15,6 +15,7 @@ import anyio
 import click
 
 from emf_agent.errors import ManagerUnreachableError, UsageError
+from emf_manager.client.choices import MOST, by_facts, going, in_steps, rolling
 from emf_manager.client.durations import Seconds
 from emf_manager.client.job_view import JobView
 from emf_manager.client.output import hint, one_line, say_json, table
@@ -33,6 +34,9 @@ BARE_WORD = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@:+-]*")
 """An argument that is plainly one text, such as ``lnet.service``, needs no quotes."""
 
 seconds = Seconds(min=0, min_open=True, max=366 * 86400)
+following = click.option(
+    "--follow", is_flag=True, help="Show what the actions log as it comes, by node."
+)
 
 
 @click.command()
@@ -40,36 +44,53 @@ seconds = Seconds(min=0, min_open=True, max=366 * 86400)
 @click.argument("action")
 @click.argument("args_json", required=False)
 @excluded
+@by_facts
+@rolling
+@click.option("--expect", type=click.IntRange(1, MOST), help="Refuse unless so many nodes match.")
 @click.option("--timeout", "timeout_s", type=seconds, help="How long it may take: 30s, 5m.")
 @click.option("--expires", "expires_s", type=seconds, help="How long a node may wait: 30s, 1h.")
+@click.option("--deadline", "deadline_s", type=seconds, help="Start nothing later than this: 2h.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 @click.option("--detach", is_flag=True, help="Print the job's id and do not wait.")
+@following
 @as_json
 @click.option("--jsonl", is_flag=True, help="One JSON line for each outcome as it comes.")
 @click.pass_context
 def run(
     ctx: click.Context,
+    /,
     nodes: str,
     action: str,
     args_json: str | None,
     exclude: str | None,
+    facts: tuple[str, ...],
+    expect: int | None,
     timeout_s: float | None,
     expires_s: float | None,
+    deadline_s: float | None,
     *,
     dry_run: bool,
     detach: bool,
+    follow: bool,
     json_out: bool,
     jsonl: bool,
+    **flags: Any,
 ) -> None:
     """Run ACTION on the nodes of NODESET and wait for the outcomes.
 
     ARGS_JSON is one JSON value: an object by name, an array by place; a single word needs no
     quotes. @FILE reads it from a file, - from standard input.
     """
-    reporter = reporter_for(json_out=json_out, jsonl=jsonl)
+    if detach and follow:
+        raise UsageError("--detach does not wait and --follow does; choose one")
+    reporter = reporter_for(json_out=json_out, jsonl=jsonl, follow=follow)
     request = {
         "nodes": nodes,
         "exclude": exclude,
+        "facts": list(facts),
+        "expect": expect,
+        "deadline_s": deadline_s,
+        **going(flags),
         "action": action,
         "args": read_args(args_json),
         "timeout_s": timeout_s,
@@ -85,6 +106,8 @@ def run(
             hint(f"follow it with: emf job tail {started['id']}")
         return
     wait_s = None if timeout_s is None else timeout_s + GRACE_S
+    if wait_s is not None and in_steps(flags):
+        wait_s = None if deadline_s is None else deadline_s + wait_s
     watch(ctx, started["id"], reporter, wait_s)
 
 
@@ -95,12 +118,23 @@ def job() -> None:
 
 @job.command("list")
 @click.option("--user", help="Only jobs of this user.")
+@click.option("--state", type=click.Choice(["running", "done"]), help="Only jobs in this state.")
+@click.option("--action", help="Only jobs of this action.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @as_json
 @talks
-async def list_jobs(door: Door, user: str | None, limit: int, *, json_out: bool) -> None:
+async def list_jobs(
+    door: Door,
+    user: str | None,
+    state: str | None,
+    action: str | None,
+    limit: int,
+    *,
+    json_out: bool,
+) -> None:
     """List jobs, the newest first."""
-    found = [each async for each in door.pages("jobs", {"user": user}, limit=limit)]
+    params = {"user": user, "state": state, "action": action}
+    found = [each async for each in door.pages("jobs", params, limit=limit)]
     if json_out:
         say_json(found)
         return
@@ -140,17 +174,20 @@ async def cancel_job(door: Door, job_id: str, *, json_out: bool) -> None:
     if view.done:
         hint("it was over already; nothing is left to cancel")
     else:
-        hint(f"{len(view.open_targets)} nodes are asked to stop; see: emf job tail {job_id}")
+        first = {target.cancelled_by for target in view.open_targets} - {None}
+        asked = f" (first by {', '.join(sorted(map(str, first)))})" if first else ""
+        hint(f"{len(view.open_targets)} nodes are asked to stop{asked}; see: emf job tail {job_id}")
 
 
 @job.command("tail")
 @click.argument("job_id", metavar="JOB")
 @as_json
+@following
 @click.option("--jsonl", is_flag=True, help="One JSON line for each outcome as it comes.")
 @click.pass_context
-def tail_job(ctx: click.Context, job_id: str, *, json_out: bool, jsonl: bool) -> None:
+def tail_job(ctx: click.Context, job_id: str, *, follow: bool, json_out: bool, jsonl: bool) -> None:
     """Follow a job to its end, as 'emf run' does."""
-    watch(ctx, job_id, reporter_for(json_out=json_out, jsonl=jsonl), None)
+    watch(ctx, job_id, reporter_for(json_out=json_out, jsonl=jsonl, follow=follow), None)
 
 
 @talks
@@ -190,7 +227,7 @@ async def follow_to_end(
     view: JobView | None = None
     with reporter:
         with anyio.move_on_after(wait_s):
-            async with aclosing(follow_job(door, job_id)) as views:
+            async with aclosing(follow_job(door, job_id, reporter.hear)) as views:
                 async for view in views:
                     reporter.show(view)
         if view is None:
@@ -222,12 +259,14 @@ async def request_cancel(door: Door, job_id: str) -> None:
     await door.post(f"{path_of(job_id)}/cancel", None)
 
 
-def reporter_for(*, json_out: bool, jsonl: bool) -> Reporter:
+def reporter_for(*, json_out: bool, jsonl: bool, follow: bool) -> Reporter:
     if json_out and jsonl:
         raise UsageError("--json and --jsonl are two forms of one answer; choose one")
+    if json_out and follow:
+        raise UsageError("--json is one document at the end; follow with --jsonl")
     if json_out:
         return JsonDocument()
-    return JsonLines() if jsonl else ForPeople()
+    return JsonLines(follow=follow) if jsonl else ForPeople(follow=follow)
 
 
 def read_args(text: str | None) -> Any:

@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import click
 
+from emf_manager.client.choices import by_facts
 from emf_manager.client.durations import Seconds
 from emf_manager.client.output import age, hint, one_line, say_json, table, tidy
 from emf_manager.client.program import Group, as_json, excluded, explains, talks, to_run
@@ -141,14 +142,21 @@ async def list_sessions(
 @click.command()
 @to_run
 @excluded
+@by_facts
 @click.option("--timeout", "timeout_s", type=Seconds(0.1, 60), default=5.0)
 @as_json
 @click.pass_context
 def ping(
-    ctx: click.Context, nodes: str, exclude: str | None, timeout_s: float, *, json_out: bool
+    ctx: click.Context,
+    nodes: str,
+    exclude: str | None,
+    facts: tuple[str, ...],
+    timeout_s: float,
+    *,
+    json_out: bool,
 ) -> None:
     """Ask which nodes of NODESET answer now."""
-    answer = ask_ping(nodes, exclude, timeout_s)
+    answer = ask_ping(nodes, exclude, list(facts), timeout_s)
     results = answer["results"]
     if json_out:
         say_json(answer)
@@ -161,8 +169,15 @@ def ping(
 
 
 @talks
-async def ask_ping(door: Door, nodes: str, exclude: str | None, timeout_s: float) -> Any:
-    body: dict[str, Any] = {"nodes": nodes, "exclude": exclude, "timeout_s": timeout_s}
+async def ask_ping(
+    door: Door, nodes: str, exclude: str | None, facts: list[str], timeout_s: float
+) -> Any:
+    body: dict[str, Any] = {
+        "nodes": nodes,
+        "exclude": exclude,
+        "facts": facts,
+        "timeout_s": timeout_s,
+    }
     return await door.post("ping", body, timeout_s=timeout_s + 30)
 
 

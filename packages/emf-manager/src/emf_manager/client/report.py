@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Collection, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -33,6 +34,9 @@ class Reporter(Protocol):
     def show(self, view: JobView) -> None:
         """Tell what is new."""
 
+    def hear(self, node: str, lines: Sequence[str]) -> None:
+        """Tell what an action has logged."""
+
     def end(self, view: JobView) -> None:
         """Tell how it ended, or where it was left."""
 
@@ -54,6 +58,9 @@ class Quiet:
     def show(self, view: JobView) -> None:
         """Say nothing."""
 
+    def hear(self, node: str, lines: Sequence[str]) -> None:
+        """Say nothing."""
+
     def end(self, view: JobView) -> None:
         """Say nothing."""
 
@@ -69,15 +76,23 @@ class JsonDocument(Quiet):
 class JsonLines(Quiet):
     """One line for each outcome as it comes in, and one with the counts at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, follow: bool = False) -> None:
         self._told: set[str] = set()
+        self._follow = follow
+        self._job = ""
 
     def show(self, view: JobView) -> None:
         """Print the outcomes that are new."""
+        self._job = view.id
         for target in view.targets.values():
             if target.final and target.node not in self._told:
                 self._told.add(target.node)
                 say_jsonl({"job": view.id, **plain(target)})
+
+    def hear(self, node: str, lines: Sequence[str]) -> None:
+        """Print what an action has logged, where that is asked for."""
+        if self._follow:
+            say_jsonl({"job": self._job, "node": node, "log": list(lines)})
 
     def end(self, view: JobView) -> None:
         """Print the counts."""
@@ -89,13 +104,16 @@ class JsonLines(Quiet):
 class ForPeople(Quiet):
     """A progress bar on a terminal's stderr, the folded answers on stdout at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, follow: bool = False) -> None:
+        self._follow = follow
+        """Print what actions log, in place of the bar."""
         self._progress: Progress | None = None
         self._bar: TaskID | None = None
         self._silent: frozenset[str] = frozenset()
+        self._batch = 1
 
     def __enter__(self) -> Reporter:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and not self._follow:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -121,12 +139,16 @@ class ForPeople(Quiet):
 
     def show(self, view: JobView) -> None:
         """Move the bar; without one, name the nodes that fall silent."""
-        silent = frozenset(target.node for target in view.open_targets if target.silent)
+        silent = frozenset(
+            target.node for target in view.open_targets if target.silent and target.state != "held"
+        )
         if self._progress is None:
             if silent - self._silent:
                 hint(f"waiting for silent nodes: {fold_nodes(silent)}")
+            self._tell_batch(view)
         else:
-            note = f"silent: {fold_nodes(silent)}" if silent else news(view)
+            note = ", ".join(part for part in (step_of(view), silence(silent)) if part)
+            note = note or news(view)
             done = len(view.targets) - len(view.open_targets)
             if self._bar is None:
                 self._bar = self._progress.add_task(
@@ -134,6 +156,21 @@ class ForPeople(Quiet):
                 )
             self._progress.update(self._bar, completed=done, note=one_line(note, width=60))
         self._silent = silent
+
+    def _tell_batch(self, view: JobView) -> None:
+        """Name a batch when it is released."""
+        batch = max(
+            (each.batch for each in view.targets.values() if each.state != "held"), default=1
+        )
+        if (batch > self._batch and view.held != ()) or batch == view.batches > self._batch:
+            hint(f"batch {batch} of {view.batches}, {len(view.held)} nodes are held")
+        self._batch = batch
+
+    def hear(self, node: str, lines: Sequence[str]) -> None:
+        """Print what an action has logged, where that is asked for."""
+        if self._follow:
+            for line in lines:
+                click.echo(f"{node}: {one_line(line)}")
 
     def end(self, view: JobView) -> None:
         """Print the folded answers and the counts."""
@@ -146,8 +183,11 @@ def tell_job(view: JobView) -> None:
     """Print the folded answers, the nodes without one, and the counts."""
     for answer in view.answers():
         click.echo(answer_text(answer))
-    silent = [target.node for target in view.open_targets if target.silent]
-    busy = [target.node for target in view.open_targets if not target.silent]
+    out = [target for target in view.open_targets if target.state != "held"]
+    silent = [target.node for target in out if target.silent]
+    busy = [target.node for target in out if not target.silent]
+    if held := [target.node for target in view.held]:
+        click.echo(f"{fold_nodes(held)}: held: a later batch, not released yet")
     if busy:
         click.echo(f"{fold_nodes(busy)}: {coloured('running')}: no outcome yet")
     if silent:
@@ -193,6 +233,18 @@ def plain(target: Target) -> dict[str, Any]:
         "reason": target.reason,
         "silent": target.silent,
     }
+
+
+def step_of(view: JobView) -> str:
+    """Return which batch is out, where there are several."""
+    if not view.held:
+        return ""
+    now = min(target.batch for target in view.held) - 1
+    return f"batch {now} of {view.batches}, {len(view.held)} held"
+
+
+def silence(silent: Collection[str]) -> str:
+    return f"silent: {fold_nodes(silent)}" if silent else ""
 
 
 def news(view: JobView) -> str:
