@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.together.programs import Manager, Node, a_manager, a_node, eventually
+from tests.together.site import install
 
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
@@ -51,7 +52,8 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Generator[Town, None, None
     if find_chromium() is None:
         pytest.skip("no Chromium is installed: the page was not tried in a browser")
     folder = tmp_path_factory.mktemp("town")
-    with a_manager(folder) as manager, a_node(folder, NODE, manager) as node:
+    plugins = install(folder / "plugins")
+    with a_manager(folder) as manager, a_node(folder, NODE, manager, plugins) as node:
         operator = manager.operator(node.folder)
         eventually(
             lambda: (operator.get(f"/nodes/{NODE}") or {}).get("plugins"), "the node's report"

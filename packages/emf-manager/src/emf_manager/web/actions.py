@@ -92,7 +92,8 @@ async def order(visit: Visit) -> Response:
     try:
         preview = await previewed(visit, action, form)
         sure = visit.form.get("sure") == f"{preview.count}"
-        asks = runs and preview.count > MANY and not form.dry_run and not sure
+        changes = not form.dry_run and not action.read_only
+        asks = runs and preview.count > MANY and changes and not sure
         if asks or not runs:
             return page(visit, action, form, preview=preview, asks=asks)
         body = {**request, "action": action.name}

@@ -108,8 +108,13 @@ class Door:
                 for one in self.pages
                 if one.nav is not None and permits(principal, one.permission)
             )
+            event = await self.service.engine.last_event()
             return await page.show(
-                Visit(request, self.service, principal, secret, self.frame, self.api, nav, form)
+                Visit(
+                    *(request, self.service, principal, secret, self.frame, self.api, nav),
+                    event=event,
+                    form=form,
+                )
             )
 
         return show

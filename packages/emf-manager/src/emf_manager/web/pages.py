@@ -34,6 +34,8 @@ class Visit:
     api: ASGIApp
     nav: tuple[tuple[str, str], ...]
     """Path and title of each page in the bar that this user may see."""
+    event: int = 0
+    """Number of the last event before the page was read: what came later, it has to be told."""
     form: Mapping[str, str] = field(default_factory=dict)
     """What was posted, by name; the last of a name that is there twice."""
 
@@ -45,6 +47,7 @@ class Visit:
         """Return a page in the common frame."""
         known = {
             "csrf": csrf_token(self.secret),
+            "event": self.event,
             "may": self.may,
             "nav": self.nav,
             "now": self.service.now(),

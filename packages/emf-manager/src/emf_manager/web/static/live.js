@@ -54,27 +54,39 @@ function say(state) {
 }
 
 let holding = null;
+let leading = false;
+let after = document.querySelector('meta[name="event"]')?.content ?? null; // what the page knows of
+const FOLLOWS_MS = 500;
 
 function hold() {
   if (document.hidden || holding) return;
   holding = new AbortController();
   const { signal } = holding;
-  const onState = (state) => {
+  const onState = (state, last) => {
     say(state);
+    if (state === "on" && last === null) handOut(); // from now on: what came before is not told
     channel.postMessage({ say: state });
   };
   navigator.locks
-    .request(CHANNEL, { signal }, () => read({ signal, onEvent: share, onState }))
+    .request(CHANNEL, { signal }, () => {
+      leading = true;
+      const first = after;
+      after = null;
+      return read({ after: first, signal, onEvent: share, onState });
+    })
     .catch((error) => {
       if (error.name !== "AbortError") throw error;
     });
   say("on");
+  // Another tab has the stream: what came while this one was loading went past it.
+  setTimeout(() => leading || handOut(), FOLLOWS_MS);
 }
 
 document.addEventListener("visibilitychange", () => {
   if (document.hidden) {
     holding?.abort();
     holding = null;
+    leading = false;
   } else {
     hold();
     gathered = [];

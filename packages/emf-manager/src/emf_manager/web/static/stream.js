@@ -4,8 +4,8 @@
 const AGAIN_MS = [1000, 2000, 5000, 10000, 30000];
 
 /** Read events (of the manager, or of another stream) until aborted, coming back after each cut with the number of the last one. */
-export async function read({ url = "/api/v1/events/stream", signal, onEvent, onState }) {
-  let last = null;
+export async function read({ url = "/api/v1/events/stream", after = null, signal, onEvent, onState }) {
+  let last = after;
   let fails = 0;
   while (!signal.aborted) {
     try {
@@ -13,7 +13,7 @@ export async function read({ url = "/api/v1/events/stream", signal, onEvent, onS
       const answer = await fetch(url, { headers, signal });
       if (answer.status === 401) return location.reload();
       if (answer.ok) {
-        onState("on");
+        onState("on", last);
         fails = 0;
         for await (const message of messages(answer.body)) {
           if (message.id !== null) last = message.id;
