@@ -210,6 +210,14 @@ def test_rows_are_added_and_taken_without_scripts() -> None:
     assert less == {"words": ["a", "c"]}
 
 
+def test_a_row_that_is_added_to_a_list_left_out_is_there() -> None:
+    form = form_of({**WORDS, "required": []})
+    sent = dict(controls(html(fill(form, {}))))
+
+    assert read(submitted(form, sent))[0] == {}
+    assert read(submitted(form, sent, edit="+args/words"))[0] == {"words": [""]}
+
+
 @pytest.mark.parametrize("edit", ["-args/words/9", "-args/words/x", "+args/other", "nonsense", "+"])
 def test_an_edit_that_means_nothing_changes_nothing(edit: str) -> None:
     form = form_of(WORDS)

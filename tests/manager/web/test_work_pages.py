@@ -98,9 +98,9 @@ async def test_where_it_would_run_is_shown_before(site: Site) -> None:
     answer = await send(browser, "/ui/actions/stop_unit", nodes="*", do="preview")
 
     text = re.sub(r"<[^>]+>", "", answer.text)
-    assert "4 nodes" in text
+    assert "1 node:" in text
     assert re.search(r"Out of contact now:\s+oss01.example.com", text)
-    assert "Without this action" in text
+    assert "Left out, 3" in text
     assert not site.engine.orders
 
 

@@ -9,10 +9,10 @@ from typing import Any
 from starlette.responses import Response
 
 from emf_manager.api import models as m
+from emf_manager.api import rollout_models as rm
 from emf_manager.api.paging import MAX_PAGE
 from emf_manager.api.paging import Page as ListPage
 from emf_manager.api.problems import ProblemError
-from emf_manager.api.targets import matching, targeted
 from emf_manager.nodesets import fold_nodes
 from emf_manager.web import orders
 from emf_manager.web.answers import get
@@ -21,6 +21,8 @@ from emf_manager.web.schema_forms.filled import ABSENT
 
 __all__ = ["PAGES", "Preview"]
 
+WHERE = frozenset(rm.TargetsRequest.model_fields) - {"action", "show_facts"}
+"""What of an order says where it runs."""
 MANY = 1
 """On more nodes than this an action that changes something is asked about once more."""
 
@@ -33,8 +35,9 @@ class Preview:
     count: int
     silent: str
     """Those that are out of contact now."""
-    lacking: str
-    """Those that do not have the action."""
+    batches: int
+    left_out: tuple[tuple[str, str, int], ...]
+    """Why nodes that are meant are left out, which, and how many."""
 
 
 async def catalogue(visit: Visit) -> Response:
@@ -87,10 +90,10 @@ async def order(visit: Visit) -> Response:
         return page(visit, action, form)
     runs = visit.form.get("do") == "run"
     told, request = orders.judged(form)
-    if told.is_faulty and (runs or told.faults):
+    if told.is_faulty if runs else told.where_is_faulty:
         return page(visit, action, told, status=422)
     try:
-        preview = await previewed(visit, action, form)
+        preview = await previewed(visit, action, request)
         sure = visit.form.get("sure") == f"{preview.count}"
         changes = not form.dry_run and not action.read_only
         asks = runs and preview.count > MANY and changes and not sure
@@ -103,21 +106,25 @@ async def order(visit: Visit) -> Response:
     return visit.go(f"{UI}/jobs/{job.body['id']}")
 
 
-async def previewed(visit: Visit, action: m.Action, form: orders.Order) -> Preview:
+async def previewed(visit: Visit, action: m.Action, request: dict[str, Any]) -> Preview:
     """Return where an order would run.
 
     Raises:
-        ProblemError: the node set means no node, or cannot be read.
+        ProblemError: it would run nowhere, or the API cannot read it.
 
     """
-    nodes = {node.fqdn: node for node in await visit.service.engine.nodes()}
-    chosen = await targeted(visit.service, form.nodes, form.exclude.strip() or None)
-    able = frozenset(await matching(visit.service, action.nodes, None))
+    body = {name: request[name] for name in WHERE if name in request}
+    answer = await visit.call("POST", "/targets", {**body, "action": action.name})
+    found = rm.Targets.model_validate(answer.body)
+    reasons: dict[str, list[str]] = {}
+    for one in found.left_out:
+        reasons.setdefault(one.reason, []).append(one.node)
     return Preview(
-        nodes=fold_nodes(chosen),
-        count=len(chosen),
-        silent=fold_nodes(one for one in chosen if nodes[one].state != "connected"),
-        lacking=fold_nodes(one for one in chosen if one not in able),
+        nodes=fold_nodes(one.node for one in found.matched),
+        count=len(found.matched),
+        silent=fold_nodes(one.node for one in found.matched if one.state != "connected"),
+        batches=found.batches,
+        left_out=tuple((why, fold_nodes(nodes), len(nodes)) for why, nodes in reasons.items()),
     )
 
 
@@ -131,12 +138,15 @@ def page(
     status: int = 200,
 ) -> Response:
     """Return the page of an action with a form."""
+    facts, others = orders.split(form.options)
     return visit.page(
         "action.html",
         status=status,
         action=action,
         order=form,
-        options_open=orders.holds_something(form.options),
+        options_open=orders.holds_something(others),
+        facts=facts,
+        others=others,
         preview=preview,
         asks=asks,
         key=visit.form.get("key") or uuid.uuid4().hex,

@@ -25,7 +25,7 @@ from emf_manager.web.schema_forms.filled import (
 from emf_manager.web.schema_forms.from_schema import form_of
 from emf_manager.web.schema_forms.shapes import Field, Members
 
-__all__ = ["OPTIONS", "Order", "fresh", "holds_something", "judged", "sent", "with_faults"]
+__all__ = ["OPTIONS", "Order", "fresh", "holds_something", "judged", "sent", "split", "with_faults"]
 
 OPTIONS = "options"
 OWN = frozenset({"nodes", "exclude", "action", "args", "dry_run"})
@@ -45,9 +45,14 @@ class Order:
     """What is wrong with the other fields, by name; what is wrong as a whole, by the empty name."""
 
     @property
+    def where_is_faulty(self) -> bool:
+        """Whether something is wrong with where it is to run."""
+        return bool(self.faults) or has_fault(self.options)
+
+    @property
     def is_faulty(self) -> bool:
         """Whether something is wrong with it."""
-        return bool(self.faults) or has_fault(self.args) or has_fault(self.options)
+        return self.where_is_faulty or has_fault(self.args)
 
 
 def option_names() -> frozenset[str]:
@@ -55,6 +60,13 @@ def option_names() -> frozenset[str]:
     return (
         frozenset(one.name for one in shape.fields) if isinstance(shape, Members) else frozenset()
     )
+
+
+def split(options: Filled) -> tuple[Filled | None, Filled]:
+    """Return the filter by facts, which stands beside the nodes, and the other options."""
+    facts = next((one for one in options.parts if one.field.name == "facts"), None)
+    others = tuple(one for one in options.parts if one is not facts)
+    return facts, replace(options, parts=others)
 
 
 def holds_something(options: Filled) -> bool:
@@ -76,11 +88,16 @@ def option_fields() -> Field:
 
 def fresh(schema: Mapping[str, Any], *, nodes: str = "", args: Any = ABSENT) -> Order:
     """Return a form to begin with; ``args`` are those of an earlier job that is ordered again."""
+    options = fill(option_fields(), ABSENT, (OPTIONS,))
+    parts = tuple(
+        replace(one, presence="given") if one.field.name == "facts" else one
+        for one in options.parts
+    )
     return Order(
         nodes=nodes,
         exclude="",
         args=fill(form_of(schema), args),
-        options=fill(option_fields(), ABSENT, (OPTIONS,)),
+        options=replace(options, parts=parts),
     )
 
 

@@ -252,6 +252,8 @@ def submitted(
             filled = replace(filled, parts=parts, chosen=min(at, len(parts) - 1))
         case Rows(each) | Pairs(each):
             filled = rows_sent(filled, each, sent, edit)
+    if edit == f"+{name}":
+        return filled
     return replace(filled, presence=presence_sent(filled, sent))
 
 

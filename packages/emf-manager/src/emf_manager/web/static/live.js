@@ -97,7 +97,8 @@ document.addEventListener("visibilitychange", () => {
 // Parts: elements with an id and data-live, openings of the kinds they show.
 
 let getting = false;
-let again = false;
+const again = new Set(); // ids of parts that are to be got once more
+const AGAIN_MS = 3000;
 
 function concerns(part, events) {
   const kinds = part.dataset.live.split(" ");
@@ -121,7 +122,7 @@ function renew(events) {
 export async function get(parts) {
   if (parts.length === 0) return;
   if (getting) {
-    again = true;
+    for (const { id } of parts) again.add(id);
     return;
   }
   getting = true;
@@ -138,14 +139,15 @@ export async function get(parts) {
     }
   } catch {
     say("off");
+    for (const { id } of parts) again.add(id);
+    await pause(AGAIN_MS);
   } finally {
     // A page that takes long to make is asked for less often: a tenth of the time at most.
     await pause(Math.min(30000, 9 * (performance.now() - began)));
     getting = false;
-    if (again) {
-      again = false;
-      renew([]);
-    }
+    const parts_again = [...again].map((id) => document.getElementById(id)).filter(Boolean);
+    again.clear();
+    get(parts_again);
   }
 }
 
