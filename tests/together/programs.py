@@ -100,8 +100,9 @@ class Service:
 class Manager(Service):
     """``emf-manager serve`` with a store of its own, on a port that it keeps over restarts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *serve: str) -> None:
         self.data = folder / "manager"
+        self.serve = serve
         self.listen = "127.0.0.1:0"
         super().__init__("emf-manager", log=folder / "manager.log")
         self.url = ""
@@ -109,7 +110,8 @@ class Manager(Service):
 
     def start(self) -> None:
         """Start it and wait until it listens."""
-        self.command[1:] = ["serve", "--data-dir", str(self.data), "--listen", self.listen]
+        where = ["--data-dir", str(self.data), "--listen", self.listen]
+        self.command[1:] = ["serve", *where, *self.serve]
         super().start()
 
         def listening() -> str | None:
@@ -199,9 +201,9 @@ class Node(Service):
 
 
 @contextmanager
-def a_manager(folder: Path) -> Generator[Manager]:
-    """Run a manager until the block ends."""
-    manager = Manager(folder)
+def a_manager(folder: Path, *serve: str) -> Generator[Manager]:
+    """Run a manager until the block ends; ``serve`` are further options of its command."""
+    manager = Manager(folder, *serve)
     manager.start()
     try:
         yield manager

@@ -15,12 +15,14 @@ from starlette.types import Message
 
 from emf_manager.api import event_stream
 from emf_manager.api.event_stream import EventStream
+from emf_manager.bus import Bus
 from tests.manager.api.conftest import Desk
 from tests.manager.api.fakes import FakeEngine
 from tests.manager.api.in_memory import StreamedBody
 
 pytestmark = pytest.mark.anyio
 
+THOUSAND = 1000
 LONG_S = 3600
 """In virtual time: an hour costs nothing, and nothing takes that long unless it hangs."""
 
@@ -257,6 +259,30 @@ async def test_too_many_streams_are_refused_not_piled_up(desk: Desk) -> None:
 
     assert answer.status_code == 503
     assert answer.json()["type"].endswith(":busy")
+
+
+@pytest.mark.slow(reason="a thousand streams are three thousand tasks")
+async def test_a_thousand_streams_are_told_and_one_slow_reader_holds_up_none() -> None:
+    engine = FakeEngine()
+    engine.bus = Bus(queue=4)
+    readers = [Stuck(after=1000) for _ in range(THOUSAND - 1)]
+    slow = Stuck(after=2)
+    async with anyio.create_task_group() as tasks:
+        for reader in [slow, *readers]:
+            stream = EventStream(engine, after=None, wanted=lambda event: True)
+            tasks.start_soon(stream, {"type": "http"}, reader.receive, reader.send)
+        await anyio.sleep(1)
+        assert len(engine.bus) == THOUSAND
+        for number in range(1, 9):
+            engine.happen("tick", n=number)
+            await anyio.sleep(0.1)
+
+        assert engine.bus.cut_off == 1
+        assert all(b"id: 8\n" in reader.sent[-1] for reader in readers)
+        slow.go_on.set()
+        await anyio.sleep(0.1)
+        assert b"event: resume" in slow.sent[-2]
+        engine.bus.close()
 
 
 async def test_stored_events_are_listed_page_by_page(desk: Desk) -> None:

@@ -113,7 +113,7 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/jobs/{job_id}", "read"),
     Route("POST", "/jobs/{job_id}/cancel", "operate"),
     Route("GET", "/plans", "read"),
-    Route("POST", "/plans", "operate"),
+    Route("POST", "/plans", "operate", "keyed"),
     Route("POST", "/plans/check", "operate"),
     Route("GET", "/plans/{plan_id}", "read"),
     Route("POST", "/plans/{plan_id}/cancel", "operate"),
