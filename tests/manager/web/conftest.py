@@ -19,6 +19,7 @@ from emf_manager.logins.rules import COOKIE
 from emf_manager.records import ApiToken, NewAudit, User, hash_secret
 from emf_manager.store.sql import SqlStore, open_store
 from emf_manager.web.application import build_web
+from tests.manager.api.fake_plans import FakePlans
 from tests.manager.api.fakes import (
     NOW,
     FakeAccounts,
@@ -82,6 +83,7 @@ class Site:
     accounts: FakeAccounts
     alerts: FakeAlerts
     history: FakeHistory
+    plans: FakePlans
     store: SqlStore
     book: LoginBook
     times: Times
@@ -108,14 +110,14 @@ def anyio_backend() -> str:
 @pytest.fixture
 async def site(api_routes: FastAPI) -> AsyncIterator[Site]:
     engine, accounts, times = FakeEngine(), FakeAccounts(), Times()
-    alerts, history = FakeAlerts(), FakeHistory()
+    alerts, history, plans = FakeAlerts(), FakeHistory(), FakePlans()
     async with open_store("sqlite://") as store:
         for role in ROLES:
             await store.add_user(User(role, role, NOW), audit=NOTE)
             token = ApiToken(f"id-of-{role}", hash_secret(f"{role}-token"), role, NOW)
             await store.add_token(token, audit=NOTE)
         book = LoginBook(store, accounts, now=lambda: times.wall, monotonic=lambda: times.monotonic)
-        service = a_service(engine, accounts, alerts, history, now=lambda: times.wall)
+        service = a_service(engine, accounts, alerts, history, plans, now=lambda: times.wall)
         api_routes.state.service = service
         api = Guard(
             api_routes,
@@ -125,4 +127,4 @@ async def site(api_routes: FastAPI) -> AsyncIterator[Site]:
         )
         transport = InMemory(build_web(service, api, book))
         async with transport:
-            yield Site(engine, accounts, alerts, history, store, book, times, transport)
+            yield Site(engine, accounts, alerts, history, plans, store, book, times, transport)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -12,6 +13,7 @@ from pydantic import JsonValue
 from emf_manager import views as v
 from emf_manager.authorization import ROLES, permits
 from emf_manager.authorization import Principal as Who
+from emf_manager.plan_book import PlanOrder
 from emf_manager.web.pages import UI, Page
 from emf_manager.web.policy import HEADERS
 from emf_manager.web.rooms import PAGES
@@ -30,6 +32,7 @@ FILLED = {
     "login_id": "none",
     "token_id": "t0",
     "alert_id": "1",
+    "plan_id": "plan-0001",
 }
 PUBLIC = ("/ui/login", "/ui/static/0/page.css", "/ui/nothing", "/ui", "/")
 
@@ -59,9 +62,18 @@ async def prepare(site: Site) -> Browser:
     """Have something of everything behind the pages, with hostile text wherever a node speaks."""
     make_hostile(site.engine)
     await site.engine.create_job(v.JobOrder("start_unit", (NODE,), "admin", {"unit": HOSTILE}))
+    await make_plan(site)
     browser = site.browser()
     await browser.sign_in()
     return browser
+
+
+async def make_plan(site: Site) -> None:
+    step = {"action": "start_unit", "args": {"unit": HOSTILE}, "name": HOSTILE}
+    jobs = {"one": {"nodes": NODE, "steps": [step]}}
+    document = json.dumps({"version": 1, "name": "p", "jobs": jobs})
+    plan = site.plans.read_document(document, {})
+    await site.plans.create(PlanOrder(plan, document, "admin", None))
 
 
 def make_hostile(engine: FakeEngine) -> None:
@@ -112,6 +124,7 @@ async def test_a_stranger_sees_no_page(site: Site, page: Page) -> None:
 async def test_each_page_is_shown_to_the_roles_of_its_row_alone(site: Site, role: str) -> None:
     make_hostile(site.engine)
     await site.engine.create_job(v.JobOrder("start_unit", (NODE,), "admin", {"unit": "x"}))
+    await make_plan(site)
     browser = site.browser()
     await browser.sign_in(role)
 

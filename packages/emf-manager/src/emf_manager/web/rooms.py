@@ -13,6 +13,7 @@ from emf_manager.web import (
     fleet,
     jobs,
     node,
+    plans,
 )
 from emf_manager.web.pages import Page
 
@@ -24,6 +25,7 @@ PAGES: tuple[Page, ...] = (
     *daemons.PAGES,
     *actions.PAGES,
     *jobs.PAGES,
+    *plans.PAGES,
     *alerts.PAGES,
     *events.PAGES,
     *audit.PAGES,
