@@ -13,6 +13,7 @@ import pytest
 
 from emf_manager.audit_chain import broken_links
 from emf_manager.authorization import Mandate
+from emf_manager.login_records import Login, LoginCode
 from emf_manager.records import (
     ApiToken,
     Certificate,
@@ -728,3 +729,90 @@ async def test_groups_are_kept_changed_and_forgotten(store: Store) -> None:
     assert await store.groups.remove("spare") is True
     assert await store.groups.remove("spare") is False
     assert await store.groups.listed() == ()
+
+
+# People who sign in with a browser
+
+
+async def a_user(store: Store, name: str = "maria") -> None:
+    assert await store.add_user(User(name, "operator", 1.0), audit=NOTE)
+
+
+def a_login(secret: str, created: float, token_id: str | None = None) -> Login:
+    return Login(
+        secret, hash_secret(secret), "maria", "link", created, created + 100, created, token_id
+    )
+
+
+async def test_a_login_code_is_used_up_once_by_many_who_try_together(store: Store) -> None:
+    await a_user(store)
+    assert await store.logins.add_code(LoginCode("c1", "maria", 1.0, 10.0), audit=NOTE)
+    found: list[str | None] = []
+
+    async def redeem() -> None:
+        found.append(await store.logins.redeem_code("c1", at=5.0))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(redeem)
+
+    assert sorted(found, key=str) == [*[None] * 19, "maria"]
+
+
+async def test_a_login_code_is_over_in_time_and_for_who_may_not_sign_in(store: Store) -> None:
+    await a_user(store)
+    await store.logins.add_code(LoginCode("c1", "maria", 1.0, 10.0), audit=NOTE)
+    await store.logins.add_code(LoginCode("c2", "maria", 1.0, 10.0), audit=NOTE)
+    assert not await store.logins.add_code(LoginCode("c3", "nobody", 1.0, 10.0), audit=NOTE)
+
+    assert await store.logins.redeem_code("c1", at=10.0) is None
+    await store.disable_user("maria", at=5.0, audit=NOTE)
+    assert await store.logins.redeem_code("c2", at=6.0) is None
+    assert not await store.logins.add_login(a_login("s", 6.0), audit=NOTE)
+
+
+async def test_a_login_is_good_until_it_is_old_idle_ended_or_its_user_is_gone(store: Store) -> None:
+    await a_user(store)
+    for secret in ("s1", "s2"):
+        assert await store.logins.add_login(a_login(secret, 10.0), audit=NOTE)
+    logins = store.logins
+
+    async def good(secret: str, now: float) -> bool:
+        return await logins.find_login(hash_secret(secret), now=now, idle_s=50.0) is not None
+
+    assert await good("s1", 59.0)
+    assert not await good("s1", 60.0)
+    await logins.touch_login("s1", at=59.0)
+    assert await good("s1", 108.0)
+    assert not await good("s1", 110.0)
+    assert {one.id for one in await logins.logins("maria", now=20.0, idle_s=50.0)} == {"s1", "s2"}
+    assert not await logins.end_login("another", "s2", audit=NOTE)
+    assert await logins.end_login("maria", "s2", audit=NOTE)
+    assert not await good("s2", 20.0)
+    await store.delete_user("maria", audit=NOTE)
+    assert not await good("s1", 60.0)
+
+
+async def test_a_new_password_replaces_the_old_one_and_ends_every_login(store: Store) -> None:
+    await a_user(store)
+    await store.logins.add_login(a_login("s1", 10.0), audit=NOTE)
+    assert await store.logins.set_password("maria", "h1", at=11.0, audit=NOTE)
+    assert await store.logins.set_password("maria", "h2", at=12.0, audit=NOTE)
+
+    assert await store.logins.password("maria") == "h2"
+    assert await store.logins.find_login(hash_secret("s1"), now=12.0, idle_s=50.0) is None
+    assert not await store.logins.set_password("nobody", "h", at=12.0, audit=NOTE)
+    await store.disable_user("maria", at=13.0, audit=NOTE)
+    assert await store.logins.password("maria") is None
+
+
+async def test_the_roll_and_a_nodes_file_know_what_is_enrolled(store: Store) -> None:
+    await store.record(Changes(nodes=(Node(NODE, state="online", last_contact=7.0),)))
+
+    assert [(one.fqdn, one.state, one.last_contact) for one in await store.roll()] == [
+        (NODE, "online", 7.0)
+    ]
+    file = await store.node_file(NODE)
+    assert file is not None
+    assert file.past == ()
+    assert await store.node_file("nobody") is None

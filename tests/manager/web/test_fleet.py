@@ -72,6 +72,17 @@ async def test_a_filter_that_cannot_be_read_says_why(site: Site, view: str, node
     assert 'class="fault" role="alert"' in answer.text
 
 
+@pytest.mark.parametrize("view", ["/ui/", "/ui/nodes"])
+async def test_a_filter_by_facts_means_what_the_api_takes_it_for(site: Site, view: str) -> None:
+    browser = await signed_in(site)
+
+    unreadable = await browser.get(view, params={"facts": "=="})
+    unknown = await browser.get(view, params={"facts": "os.name=never-heard-of"})
+
+    assert 'class="fault" role="alert"' in unreadable.text
+    assert "/ui/nodes/oss01.example.com" not in unknown.text
+
+
 async def test_the_table_goes_on_page_by_page_and_shows_each_node_once(site: Site) -> None:
     for number in range(230):
         name = f"cl{number:03}.example.com"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from urllib.parse import quote, urlencode
 
 from starlette.responses import Response
@@ -13,7 +13,7 @@ from emf_manager.api import translate
 from emf_manager.api.alerts import shown
 from emf_manager.api.paging import decode_cursor, encode_cursor
 from emf_manager.api.problems import ProblemError
-from emf_manager.api.targets import matching
+from emf_manager.api.targets import matching, pick
 from emf_manager.nodesets import full_names
 from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.web.fleet_map import RANK, STANDINGS, Tile, grouped, tally, tiles
@@ -42,11 +42,14 @@ class Filter:
     nodes: str = ""
     state: str = ""
     like: str = ""
+    facts: str = ""
+    """Filters such as ``os.name=rhel``, with blanks between them."""
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Filter:
         """Read it from an address."""
-        return cls(*(query.get(name, "").strip()[:65536] for name in ("nodes", "state", "like")))
+        names = ("nodes", "state", "like", "facts")
+        return cls(*(query.get(name, "").strip()[:65536] for name in names))
 
     def choose(self, nodes: tuple[Tile, ...], wanted: Collection[str] | None) -> tuple[Tile, ...]:
         """Return the nodes it means; ``wanted`` are those of its node set, if it has one."""
@@ -61,7 +64,7 @@ class Filter:
 
     def query(self, **more: str) -> str:
         """Return it as an address has it, with a ``?`` where it is not empty."""
-        known = {"nodes": self.nodes, "state": self.state, "like": self.like, **more}
+        known = {**asdict(self), **more}
         text = urlencode({name: value for name, value in known.items() if value})
         return f"?{text}" if text else ""
 
@@ -73,8 +76,11 @@ async def chosen(visit: Visit) -> tuple[Filter, tuple[Tile, ...], ProblemError |
     nodes = tiles(await service.engine.roll(), service.alerts.counts())
     try:
         wanted = None
-        if asked.nodes:
-            wanted = frozenset(await matching(visit.service, asked.nodes, None))
+        if asked.facts:
+            facts = asked.facts.split()
+            wanted = frozenset((await pick(service, asked.nodes or "*", None, facts)).nodes)
+        elif asked.nodes:
+            wanted = frozenset(await matching(service, asked.nodes, None))
         return asked, asked.choose(nodes, wanted), None
     except ProblemError as problem:
         return asked, (), problem
