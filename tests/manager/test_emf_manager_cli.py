@@ -413,3 +413,10 @@ def test_serving_from_start_to_signal(data_dir: Path, ending: signal.Signals) ->
         assert "Traceback" not in process.stderr.read()
     assert not (data_dir / "url").exists()
     assert not list(data_dir.glob("manager.db-*"))
+
+
+@pytest.mark.parametrize("kept", ["1h", "forever", "0", "99999d"])
+def test_a_history_that_makes_no_sense_is_refused(run: Terminal, kept: str) -> None:
+    refused = run("serve", "--keep-history", kept, code=2)
+
+    assert kept in refused.stderr

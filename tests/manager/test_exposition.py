@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emf_manager.exposition import Family, at_most, exposed
+from tests.manager.unhurried import unhurried
 
 LINE = re.compile(r'm\{l="(?:[^"\\\n]|\\["\\n])*"\} -?[0-9.e+-]+')
 
@@ -24,6 +25,7 @@ def test_a_metric_is_its_help_its_type_and_its_samples() -> None:
     )
 
 
+@unhurried
 @given(text=st.text())
 def test_no_label_breaks_its_line(text: str) -> None:
     *_, line, end = exposed([Family("m", "gauge", "M.", ("l",), (((text,), 1.0),))]).split("\n")

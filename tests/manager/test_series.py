@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from emf_manager.series import LONGEST_NAME, Mark, read_samples, read_shapes
+from tests.manager.unhurried import unhurried
 
 BYTES: dict[str, Any] = {"type": "integer", "x-emf-series": {"kind": "gauge", "unit": "bytes"}}
 SENT: dict[str, Any] = {"type": "integer", "x-emf-series": {"kind": "counter", "unit": "bytes"}}
@@ -233,6 +234,7 @@ ANYTHING = st.recursive(
 )
 
 
+@unhurried
 @given(schema=ANYTHING, value=ANYTHING)
 def test_no_schema_and_no_value_can_hurt(schema: Any, value: Any) -> None:
     samples, _ = read_samples(value, read_shapes(schema), most=5)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from emf_manager.history.blocks import Block, BlockError, Building, coarser, pack, unpack
 from emf_manager.history.downsampling import Bucket, Point, gauge, merge
 from emf_manager.series import Mark
+from tests.manager.unhurried import unhurried
 
 MARK = Mark("gauge", "bytes")
 NAMES = ("load.one", "disks[sda].used", "é")
@@ -26,6 +27,7 @@ def built(rows: list[dict[str, float]], *, start: float = 0.0, step: float = 10.
     return building.block()
 
 
+@unhurried
 @given(rows=VALUES)
 def test_a_block_comes_out_as_it_went_in(rows: list[dict[str, float]]) -> None:
     block = built(rows)
@@ -38,6 +40,7 @@ def test_a_block_comes_out_as_it_went_in(rows: list[dict[str, float]]) -> None:
         assert [(point.at, point.bucket.last) for point in again.points(name)] == expected
 
 
+@unhurried
 @given(rows=VALUES, step=st.sampled_from([20.0, 60.0, 120.0]))
 def test_a_coarser_block_says_what_its_samples_said(
     rows: list[dict[str, float]], step: float
@@ -82,6 +85,7 @@ def test_bytes_that_are_no_block_are_named(cut: bytes) -> None:
         unpack(cut)
 
 
+@unhurried
 @given(st.binary(max_size=200))
 def test_no_bytes_can_hurt(kept: bytes) -> None:
     with suppress(BlockError):

@@ -19,6 +19,7 @@ from emf_manager.history.downsampling import (
     resample,
     step_for,
 )
+from tests.manager.unhurried import unhurried
 
 NUMBERS = st.floats(-1e12, 1e12)
 SAMPLES = st.lists(st.tuples(st.floats(0, 1000), NUMBERS), min_size=1, max_size=40)
@@ -28,6 +29,7 @@ def points(samples: list[tuple[float, float]]) -> list[Point]:
     return [Point(at, gauge(value)) for at, value in samples]
 
 
+@unhurried
 @given(samples=SAMPLES)
 def test_merging_keeps_sum_lowest_highest_and_last(samples: list[tuple[float, float]]) -> None:
     bucket = merge(points(samples))
@@ -41,6 +43,7 @@ def test_merging_keeps_sum_lowest_highest_and_last(samples: list[tuple[float, fl
     assert bucket.low <= bucket.mean <= bucket.high
 
 
+@unhurried
 @given(samples=SAMPLES, seed=st.integers(0, 1000))
 def test_the_order_of_samples_does_not_matter(
     samples: list[tuple[float, float]], seed: int
@@ -51,6 +54,7 @@ def test_the_order_of_samples_does_not_matter(
     assert merge(mixed) == merge(points(samples))
 
 
+@unhurried
 @given(samples=SAMPLES, groups=st.integers(1, 5))
 def test_merging_in_steps_comes_to_the_same(
     samples: list[tuple[float, float]], groups: int
@@ -66,6 +70,7 @@ def test_merging_in_steps_comes_to_the_same(
     assert twice.mean == pytest.approx(once.mean, rel=1e-9, abs=1e-3)
 
 
+@unhurried
 @given(
     values=st.lists(st.integers(0, 2**63), min_size=2, max_size=30),
     steps=st.lists(st.floats(0.2, 2 * LONGEST_STEP_S), min_size=30, max_size=30),
@@ -95,6 +100,7 @@ def test_a_reset_is_a_new_start() -> None:
     assert rate(3, 13, 10) == Bucket(10, 1, 1, 1, 1)
 
 
+@unhurried
 @given(samples=SAMPLES, start=st.floats(0, 500), step=st.floats(1, 300), count=st.integers(1, 20))
 def test_each_sample_of_the_span_is_in_one_bucket(
     samples: list[tuple[float, float]], start: float, step: float, count: int
@@ -112,6 +118,7 @@ def test_a_gap_stays_visible() -> None:
     assert [bucket and bucket.mean for bucket in buckets] == [1, None, 3]
 
 
+@unhurried
 @given(span=st.floats(1, 1e9), count=st.integers(1, 2000))
 def test_a_step_is_round_and_gives_no_more_points_than_wanted(span: float, count: int) -> None:
     step = step_for(span, count)

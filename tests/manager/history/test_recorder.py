@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from emf_manager.history.recorder import Recorder
 from emf_manager.series import Mark, Sample
+from tests.manager.unhurried import unhurried
 
 USED, SENT = Mark("gauge", "bytes"), Mark("counter", "bytes")
 
@@ -84,6 +85,7 @@ def test_a_clock_that_was_set_back_keeps_the_order() -> None:
     assert [at for at, _ in kept(recorder, "used")] == [1000, 1010, 1010, 1010]
 
 
+@unhurried
 @given(
     st.lists(
         st.tuples(

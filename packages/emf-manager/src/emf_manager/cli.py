@@ -124,6 +124,14 @@ def program() -> None:
     help="How long a node may say nothing before it counts as silent.",
 )
 @click.option(
+    "--keep-history",
+    "history",
+    metavar="DURATION",
+    default="30d",
+    show_default=True,
+    help="How long the history of what daemons said is kept.",
+)
+@click.option(
     "--requests-per-second",
     "per_s",
     metavar="N",
@@ -146,6 +154,7 @@ def serve_command(
     names: tuple[str, ...],
     proxies: tuple[str, ...],
     lease: str,
+    history: str,
     per_s: float,
     log_level: str,
     *,
@@ -170,6 +179,7 @@ def serve_command(
         requests_per_s=per_s,
         trusted_proxies=proxies,
         lease_s=lease_seconds(lease),
+        history_s=history_seconds(history),
     )
     anyio.run(until_signalled, settings, functools.partial(say_ready, json_out=json_out))
 
@@ -184,6 +194,19 @@ def lease_seconds(text: str) -> float:
     seconds = parse_seconds(text)
     if not 5 <= seconds <= 3600:
         raise UsageError(f"a lease of {text} is none; choose between 5s and 1h")
+    return seconds
+
+
+def history_seconds(text: str) -> float:
+    """Read how long the history is kept.
+
+    Raises:
+        UsageError: it is no duration, or a senseless one.
+
+    """
+    seconds = parse_seconds(text)
+    if not 86400 <= seconds <= 3660 * 86400:
+        raise UsageError(f"a history of {text} is none; choose between 1d and 3660d")
     return seconds
 
 

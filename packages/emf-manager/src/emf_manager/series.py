@@ -46,6 +46,8 @@ class Shape:
     among: frozenset[str] | None = None
     """Texts it must be one of, where the schema lists them."""
     members: Mapping[str, tuple[Shape, ...]] = field(default_factory=dict)
+    telling: tuple[str, ...] = ()
+    """Members with listed texts, by which an object is of this shape or not."""
     values: tuple[Shape, ...] = ()
     """Of a mapping's values."""
     items: tuple[Shape, ...] = ()
@@ -116,12 +118,14 @@ class Reading:
             return ()
         name = name_of(schema)
         others = (*self._referred(schema, depth), *self._alternatives(schema, depth))
+        members = self._members(schema, depth)
         own = Shape(
             mark=mark_of(schema),
             name=name,
             is_key=schema.get("x-emf-key") is True,
             among=among_of(schema),
-            members=self._members(schema, depth),
+            members=members,
+            telling=tuple(n for n, m in members.items() if any(s.among is not None for s in m)),
             values=self._useful(self._mapped(schema), depth),
             items=self._useful([schema.get("items")], depth),
         )
@@ -277,11 +281,13 @@ def put(item: Item, path: str, key: str, inner: Item) -> None:
 
 def fits(value: dict[str, Any], shape: Shape) -> bool:
     """Tell whether an object is of this alternative, by its members that have listed texts."""
-    return all(
-        any(one.among is None or value[name] in one.among for one in shapes)
-        for name, shapes in shape.members.items()
-        if isinstance(value.get(name), str)
-    )
+    for name in shape.telling:
+        text = value.get(name)
+        if isinstance(text, str) and not any(
+            one.among is None or text in one.among for one in shape.members[name]
+        ):
+            return False
+    return True
 
 
 def number_of(value: object) -> float | None:

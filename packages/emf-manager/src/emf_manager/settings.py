@@ -67,6 +67,8 @@ class Settings:
     """Addresses and networks of proxies that may pass on a node's certificate."""
     lease_s: float = 60.0
     """How long a node may say nothing before it counts as silent."""
+    history_s: float = 30 * 86400.0
+    """How long the history of data is kept."""
 
     @property
     def store_url(self) -> str:

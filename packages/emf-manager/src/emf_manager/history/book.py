@@ -24,7 +24,7 @@ from emf_manager.desk import Desk
 from emf_manager.history.blocks import Block, BlockError, coarser, pack, unpack
 from emf_manager.history.downsampling import Bucket, Point, resample, step_for
 from emf_manager.history.recorder import Recorder, Rows
-from emf_manager.history.tiers import TIERS, Tier, choose, complete_until
+from emf_manager.history.tiers import TIERS, Tier, choose, complete_until, kept_for
 from emf_manager.seats import Seats
 from emf_manager.series import Mark, read_samples
 from emf_manager.store.history import HistoryRow, HistoryStore
@@ -44,6 +44,7 @@ WAITING = 5_000
 DAEMONS = 64
 """Daemons of one node that have a history."""
 IDLE_S = 3600.0
+KEEP_S = 30 * 86400.0
 END_S = 3.0
 
 Key = tuple[str, str]
@@ -51,7 +52,7 @@ Key = tuple[str, str]
 
 @asynccontextmanager
 async def open_history(
-    store: HistoryStore, seats: Seats, *, clock: Clock | None = None
+    store: HistoryStore, seats: Seats, *, keep_s: float = KEEP_S, clock: Clock | None = None
 ) -> AsyncGenerator[HistoryBook, None]:
     """Hear what nodes say, write it while open, and once more at the end."""
 
@@ -59,7 +60,7 @@ async def open_history(
         desk = seats.known(fqdn)
         return None if desk is None else life(desk)
 
-    book = HistoryBook(store, clock or SystemClock(), life_of=life_of)
+    book = HistoryBook(store, clock or SystemClock(), life_of=life_of, tiers=kept_for(keep_s))
     seats.listen(book.heard)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(book.run)

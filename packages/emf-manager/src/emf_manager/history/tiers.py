@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-__all__ = ["TIERS", "Tier", "choose", "complete_until"]
+__all__ = ["TIERS", "Tier", "choose", "complete_until", "kept_for"]
 
 WRITTEN_LATE_S = 120.0
 
@@ -31,6 +31,12 @@ TIERS = (
     Tier(step=60, block_s=1800.0, keep_s=86400.0),
     Tier(step=600, block_s=6 * 3600.0, keep_s=30 * 86400.0),
 )
+
+
+def kept_for(seconds: float) -> tuple[Tier, ...]:
+    """Return the tiers of a history that is kept for so long, a day at least."""
+    *finer, coarsest = TIERS
+    return (*finer, replace(coarsest, keep_s=max(seconds, finer[-1].keep_s)))
 
 
 def choose(tiers: Sequence[Tier], *, step: float, age_s: float) -> int:

@@ -80,7 +80,7 @@ async def serve(
             open_alerts(
                 store.alerts, store, engine, room=functools.partial(room_at, settings.data_dir)
             ) as alerts,
-            open_history(store.history, engine.seats) as history,
+            open_history(store.history, engine.seats, keep_s=settings.history_s) as history,
         ):
             membership = Membership(store, EngineFleet(engine))
             await membership.start()
