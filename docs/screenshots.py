@@ -52,6 +52,9 @@ PICTURES = (
     Picture("fleet", "/ui/"),
     Picture("node", f"/ui/nodes/{NODES[1]}"),
     Picture("node-dark", f"/ui/nodes/{NODES[1]}", dark=True),
+    Picture("daemon", f"/ui/nodes/{NODES[1]}/daemons/host"),
+    Picture("action", f"/ui/actions/package_version?nodes={','.join(NODES)}"),
+    Picture("jobs", "/ui/jobs", dark=True),
     Picture("node-phone", f"/ui/nodes/{NODES[1]}", size=PHONE),
 )
 
