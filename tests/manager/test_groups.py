@@ -43,6 +43,8 @@ def short(names: tuple[str, ...]) -> str:
         ("@oss", "oss01 oss02 oss03"),
         ("@mds,oss01", "mds01 oss01"),
         ("@oss!oss01", "oss02 oss03"),
+        ("oss[02-03]*", "oss02 oss03"),
+        ("?ss03*", "oss03"),
         ("oss*!oss01.example.com", "oss02 oss03"),
         ("*!@oss", "mds01 odd01"),
         ("@oss&@rack=r1", "oss01"),
@@ -74,6 +76,7 @@ def test_a_node_set_means_full_names(text: str, nodes: str) -> None:
         ("oss[01-9999999]", "more than 20000 names"),
         ("oss[01", "oss"),
         ("a b", "not a node name"),
+        ("oss[1-101]*", "more than 100 names with a wildcard"),
         (",".join("oss*" for _ in range(200)), "more than 100 groups"),
     ],
 )

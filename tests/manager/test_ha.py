@@ -15,6 +15,19 @@ def sets(facts: dict[str, Facts]) -> set[frozenset[str]]:
     return set(map(frozenset, by_cluster.values()))
 
 
+def test_a_group_wins_over_everything_else() -> None:
+    facts: dict[str, Facts] = {
+        "a.x": {"ha.member": ("a", "b", "c")},
+        "b.x": {"label.ha": "other"},
+        "c.x": {},
+    }
+
+    assert ha_clusters(facts, {"ha-one": ("a.x", "b.x")}) == {
+        "a.x": "@ha-one",
+        "b.x": "@ha-one",
+    }
+
+
 @pytest.mark.parametrize(
     ("facts", "clusters"),
     [

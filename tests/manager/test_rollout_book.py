@@ -13,6 +13,7 @@ import pytest
 
 from emf_manager.records import Outcome
 from emf_manager.rollouts import Rollout, RolloutError, Share
+from emf_manager.store.groups import Group
 from emf_manager.store.interface import Changes, Remark
 from emf_manager.views import ConflictError, JobOrder, JobView
 from tests.manager.engine_bench import WITHIN_S, Agent, Bench, manager
@@ -256,6 +257,14 @@ async def test_partners_of_one_cluster_are_never_out_together(bench: Bench) -> N
         (NODES[0], NODES[2]),
         (NODES[1], NODES[3]),
     )
+
+
+async def test_operators_say_who_is_in_a_cluster(bench: Bench) -> None:
+    await bench.engine.put_group(Group("ha-first", "n1,n2"))
+
+    batches = await bench.engine.plan_job(order(Rollout(spread="ha")))
+
+    assert batches == ((NODES[0], NODES[2], NODES[3]), (NODES[1],))
 
 
 async def test_a_spread_over_nodes_of_no_known_cluster_is_refused(bench: Bench) -> None:

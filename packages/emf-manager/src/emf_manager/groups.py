@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from fnmatch import filter as filter_names
 
 from emf_manager.nodesets import MAX_NODES, NodeSetError, full_names, parse_nodes
 
@@ -26,6 +27,9 @@ ATOM = re.compile(r"([,!&^]?)((?:\[[^\[\]]*\]|[^,!&^])*)")
 NAMED = re.compile(r"@(?:nodes:)?([^\s,!&^@:*?\[\]]+)")
 SPECIAL = re.compile(r"[@*?]")
 MOST_PIECES = 100
+MOST_PATTERNS = 100
+STAND_INS = {"*": "qStarq", "?": "qOneq"}
+"""What wildcards are while the library expands the numbers beside them."""
 DEEPEST = 16
 """Groups that name groups that name groups…"""
 
@@ -110,9 +114,24 @@ class Roster:
             return self._resolve(named[1], above)
         if "@" in piece:
             raise NodeSetError(piece, "a group is @NAME, or @LABEL=VALUE")
-        wild = SPECIAL.search(piece) is not None
-        names = parse_nodes(piece, {}, known=self.known if wild else ())
+        if SPECIAL.search(piece) is not None:
+            return self._wild(piece)
+        names = parse_nodes(piece, {})
         return tuple(dict.fromkeys(self._full.get(name, name) for name in names))
+
+    def _wild(self, piece: str) -> tuple[str, ...]:
+        """Return what wildcards mean: the library takes a second for each over a large fleet."""
+        plain = piece
+        for sign, letters in STAND_INS.items():
+            plain = plain.replace(sign, letters)
+        patterns = parse_nodes(plain, {})
+        if len(patterns) > MOST_PATTERNS:
+            raise NodeSetError(piece, f"more than {MOST_PATTERNS} names with a wildcard")
+        found: dict[str, None] = {}
+        for stood_in in patterns:
+            pattern = stood_in.replace(STAND_INS["*"], "*").replace(STAND_INS["?"], "?")
+            found.update(dict.fromkeys(filter_names(self.known, pattern)))
+        return tuple(found)
 
     def _resolve(self, name: str, above: tuple[str, ...]) -> tuple[str, ...]:
         if name in self._groups:

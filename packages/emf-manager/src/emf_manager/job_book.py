@@ -16,7 +16,9 @@ from emf_manager import desk as d
 from emf_manager import portraits as show
 from emf_manager.clock import Clock
 from emf_manager.fact_book import FactBook
-from emf_manager.ha import ha_clusters
+from emf_manager.facts import Facts
+from emf_manager.groups import Member, Roster
+from emf_manager.ha import HA_GROUP, ha_clusters
 from emf_manager.handing_out import seal_arguments
 from emf_manager.jobs import Open
 from emf_manager.limits import Limits
@@ -202,16 +204,26 @@ class JobBook:
             raise RolloutError("expect", f"{order.expect} nodes to match", str(matched))
         apart: Mapping[str, str] = {}
         if rollout.spread == "ha" and order.nodes:
-            every = ha_clusters(await self._facts.facts())
+            facts = await self._facts.facts()
+            every = ha_clusters(facts, await self._ha_groups(facts))
             apart = {node: every[node] for node in order.nodes if node in every}
             if not apart:
-                wanted = "nodes whose HA cluster is known (daemon corosync, or a label ha)"
+                wanted = "nodes whose HA cluster is known (daemon corosync, or a group ha-…)"
                 raise RolloutError("spread", wanted, "none of them")
         laid_out = plan(order.nodes, rollout, apart)
         beyond = frozenset(laid_out.beyond)
         kept = tuple(node for node in order.nodes if node not in beyond)
         judge_sizes(rollout, len(kept))
         return replace(order, nodes=kept), laid_out.batches, apart
+
+    async def _ha_groups(self, facts: Mapping[str, Facts]) -> dict[str, tuple[str, ...]]:
+        defined = {group.name: group.nodes for group in await self._store.groups.listed()}
+        members = (
+            Member(node, str(its["state"]), str(its["role"]) if "role" in its else None)
+            for node, its in facts.items()
+        )
+        roster = Roster(members, defined)
+        return {name: roster.group(name) for name in defined if name.startswith(HA_GROUP)}
 
     async def released(self, job: Job, targets: Sequence[Target]) -> None:
         """Offer what is not held any more."""
