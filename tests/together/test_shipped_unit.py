@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from emf_manager.settings import DEFAULT_DATA_DIR
+
 SHARE = Path(__file__).parents[2] / "packages/emf-agent-core/share"
 UNIT = SHARE / "systemd/system/emf-agent.service"
 PATH_UNIT = SHARE / "systemd/system/emf-agent.path"
 EXPOSURE_TENTHS = 62
 """What `systemd-analyze security` may say at most, times ten; lower it as the unit gets better."""
+MANAGER = Path(__file__).parents[2] / "packages/emf-manager/share"
+MANAGER_UNIT = MANAGER / "systemd/system/emf-manager.service"
+MANAGER_EXPOSURE_TENTHS = 16
 OWN_MOUNTS = ("ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateDevices", "PrivateMounts")
 
 
@@ -115,5 +120,35 @@ def test_the_hardening_does_not_get_weaker() -> None:
 
 def test_systemd_finds_nothing_wrong_with_the_units() -> None:
     done = analyze("verify", "--man=no", UNIT, PATH_UNIT)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+# The manager
+
+
+def test_the_manager_runs_as_a_user_of_its_own_who_alone_reads_its_keys() -> None:
+    service = Unit(MANAGER_UNIT)["Service"]
+    made = (MANAGER / "sysusers.d/emf-manager.conf").read_text().splitlines()[-1].split()
+
+    assert made[:2] == ["u", service["User"]]
+    assert (service["StateDirectory"], service["StateDirectoryMode"]) == ("emf-manager", "0700")
+    assert str(DEFAULT_DATA_DIR) == f"/var/lib/{service['StateDirectory']}"
+    assert service["CapabilityBoundingSet"] == ""
+    assert (service["UMask"], service["LimitCORE"], service["Type"]) == ("0077", "0", "notify")
+
+
+def test_the_managers_hardening_does_not_get_weaker() -> None:
+    threshold = f"--threshold={MANAGER_EXPOSURE_TENTHS}"
+    done = analyze("security", "--offline=true", "--no-pager", threshold, MANAGER_UNIT)
+
+    assert done.returncode == 0, done.stdout.splitlines()[-1]
+
+
+def test_systemd_finds_nothing_wrong_with_the_managers_unit(tmp_path: Path) -> None:
+    here = tmp_path / MANAGER_UNIT.name
+    here.write_text(MANAGER_UNIT.read_text().replace("/usr/bin/emf-manager", "/bin/true"))
+
+    done = analyze("verify", "--man=no", here)
 
     assert (done.returncode, done.stderr) == (0, "")

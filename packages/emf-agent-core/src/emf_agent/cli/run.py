@@ -58,7 +58,7 @@ END_WITHIN_S = 4.8
 def command(
     config: Path | None, state_dir: Path | None, log_level: str | None, log_format: str | None
 ) -> None:
-    """Run the agent until SIGTERM or SIGINT."""
+    """Run the agent until SIGTERM, SIGINT or SIGHUP."""
     places = place_options(config, state_dir)
     settings = load_settings(config, state_dir, {"log.level": log_level, "log.format": log_format})
     configure_logging(settings.log.level, settings.log.format)
@@ -127,8 +127,8 @@ async def serve(settings: Settings, performer: Sequence[str]) -> None:
 async def heed_signals(
     stop: anyio.Event, *, task_status: anyio.abc.TaskStatus[None] = anyio.TASK_STATUS_IGNORED
 ) -> None:
-    """Set ``stop`` at the first SIGTERM or SIGINT, and make sure of the end."""
-    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+    """Set ``stop`` at the first SIGTERM, SIGINT or SIGHUP, and make sure of the end."""
+    with anyio.open_signal_receiver(signal.SIGTERM, signal.SIGINT, signal.SIGHUP) as signals:
         task_status.started()
         async for number in signals:
             logger.info("%s: the agent ends", signal.Signals(number).name)
