@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from emf_agent.identity_files import IdentityFiles, new_key_request
 from emf_agent.tls import certificate_facts
 from emf_agent.wire import EnrolmentToken
-from emf_manager.identity.authority import open_authority, private_pem
+from emf_manager.identity.authority import GRACE_S, open_authority, private_pem
 from tests.together.programs import (
     Manager,
     Node,
@@ -70,7 +70,7 @@ def aged(manager: Manager, node: Node, *, due_in_s: float) -> float:
     """Give a node a certificate whose two thirds are over in a moment; return when it ends."""
     authority = open_authority(manager.data / "authority", now=time.time())
     key = ec.generate_private_key(ec.SECP256R1())
-    then = time.time() + 3600 - 60 * DAY_S + due_in_s
+    then = time.time() + GRACE_S - 60 * DAY_S + due_in_s
     made = authority.issue_node(node.name, key.public_key(), now=then)
     files(node).save(key=private_pem(key).decode(), certificate=made.pem, authority=authority.pem)
     return made.not_after
@@ -195,6 +195,7 @@ def test_an_expired_token_says_so(manager: Manager, tmp_path: Path) -> None:
 
     assert refused.returncode == 1
     assert "expired" in refused.stderr
+    assert f"expired token {made['id']}" in manager.logged()
 
 
 def test_a_token_for_another_node_says_whom_it_is_for(manager: Manager, tmp_path: Path) -> None:
@@ -204,6 +205,29 @@ def test_a_token_for_another_node_says_whom_it_is_for(manager: Manager, tmp_path
 
     assert refused.returncode == 1
     assert "oss[1-4].example" in refused.stderr
+    assert "which mds1.example is not in" in manager.logged()
+
+
+def test_a_token_that_was_used_says_so(manager: Manager, tmp_path: Path) -> None:
+    token = manager.enrolment_token()
+    assert Node(tmp_path, "first.example").enrol(manager, token).returncode == 0
+
+    refused = Node(tmp_path, "second.example").enrol(manager, token)
+
+    assert refused.returncode == 1
+    assert "used up" in refused.stderr
+    assert "used-up token" in manager.logged()
+
+
+def test_a_token_of_another_authority_sends_nothing(manager: Manager, tmp_path: Path) -> None:
+    token = EnrolmentToken.parse(manager.enrolment_token())
+    other = EnrolmentToken(token.secret, "0" * 64)
+
+    refused = Node(tmp_path, "stray.example").enrol(manager, other.text())
+
+    assert refused.returncode == 69
+    assert "not the manager that issued the token" in refused.stderr
+    assert "stray.example" not in manager.logged()
 
 
 def test_of_fifty_at_once_one_wins_a_token(tmp_path: Path) -> None:
@@ -285,6 +309,71 @@ def test_the_agents_own_trail_names_who_asked(manager: Manager, tmp_path: Path) 
         assert lines[2]["outcome"] == "ok"
 
 
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+def with_clock(node: Node, offset: str) -> Node:
+    """Have this node's programs see another time; nobody's clock is set."""
+    seen = {
+        "LD_PRELOAD": str(FAKETIME),
+        "FAKETIME": offset,
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_NO_CACHE": "0",
+    }
+    node.more.update(seen)
+    node.environment.update(seen)
+    return node
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="Debian's package faketime is not installed")
+@pytest.mark.parametrize(
+    ("offset", "told"), [("+1d", "ahead of"), ("-1d", "behind")], ids=["ahead", "behind"]
+)
+def test_a_node_whose_clock_is_off_by_a_day_enrols_renews_and_says_so(
+    manager: Manager, tmp_path: Path, offset: str, told: str
+) -> None:
+    node = with_clock(Node(tmp_path, f"{told[:5]}.example"), offset)
+    enrolled = node.enrol(manager, manager.enrolment_token())
+    assert enrolled.returncode == 0, enrolled.stderr
+    ends = aged(manager, node, due_in_s=1)
+    node.start()
+    try:
+        operator = manager.operator(node.folder)
+        settled(operator, node.name)
+        eventually(lambda: told in node.logged(), "the reason at the node")
+
+        def renewed() -> bool:
+            return certificate_facts(files(node).certificate).not_after > ends
+
+        eventually(renewed, "the renewal")
+
+        def alerted() -> list[str]:
+            listed = operator.get("/alerts") or {"items": []}
+            return [
+                one["text"]
+                for one in listed["items"]
+                if (one["kind"], one["node"]) == ("clock.skew", node.name)
+            ]
+
+        (text,) = eventually(alerted, "the reason at the manager")
+        assert told in text
+    finally:
+        node.stop(signal.SIGKILL)
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="Debian's package faketime is not installed")
+def test_a_clock_that_no_certificate_allows_for_is_named_as_the_reason(
+    manager: Manager, tmp_path: Path
+) -> None:
+    node = with_clock(Node(tmp_path, "lost.example"), "-1y")
+
+    refused = node.enrol(manager, manager.enrolment_token())
+
+    assert refused.returncode == 69
+    assert "not yet valid" in refused.stderr
+    assert "this node's clock" in refused.stderr
+
+
 CANARY = "hunter2-canary"
 
 
@@ -307,7 +396,8 @@ def test_a_secret_argument_reaches_its_action_and_rests_nowhere(
         operator = manager.operator(node.folder)
         settled(operator, node.name)
         eventually(lambda: operator.get("/actions/unlock"), "the catalogue")
-        node.stop(signal.SIGTERM)
+        node.stop(signal.SIGHUP)
+        assert "SIGHUP: the agent ends" in node.logged()
 
         job = ordered(operator, node, "unlock", {"password": CANARY})
 

@@ -69,7 +69,10 @@ class ManagerUnreachableError(EmfError):
     exit_code = 69
 
     def __init__(self, url: str, why: str) -> None:
-        super().__init__(f"{url} did not answer ({why}); check the address and the certificate")
+        # What TLS says of a certificate's times is as often about the clock that it reads.
+        timely = any(words in why for words in ("not yet valid", "has expired"))
+        check = "this node's clock" if timely else "the address"
+        super().__init__(f"{url} did not answer ({why}); check {check} and the certificate")
         self.url = url
         self.why = why
 

@@ -38,6 +38,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 3600.0
 """Longest wait between two looks at the clock, which may have been set meanwhile."""
+LOOK_SOON_S = 10.0
+"""The same while the manager's clock is not known yet."""
 RETRY = Backoff(first_s=60.0, cap_s=LOOK_EVERY_S, floor_s=10.0)
 SHARE_OF_LIFE = 2 / 3
 SPREAD_S = 5.0
@@ -154,10 +156,12 @@ class Renewal:
         failures = 0
         while True:
             early_s = self._early_at - anyio.current_time()
-            wait_s = min(self.due_s(manager_offset_s() or 0.0), early_s)
+            offset_s = manager_offset_s()
+            wait_s = min(self.due_s(offset_s or 0.0), early_s)
             if wait_s > 0:
                 self._news = anyio.Event()
-                with anyio.move_on_after(min(wait_s, LOOK_EVERY_S)):
+                longest_s = LOOK_SOON_S if offset_s is None else LOOK_EVERY_S
+                with anyio.move_on_after(min(wait_s, longest_s)):
                     await self._news.wait()
                 continue
             try:

@@ -24,6 +24,7 @@ GATHER_S = 0.002
 """For what an action that does nothing says from its acceptance to its end."""
 POST_WITHIN_S = 60.0
 CLOCK_JITTER_S = 0.5
+CLOCK_WARN_S = 60.0
 NEVER_TAKEN = frozenset({400, 413, 415, 422})
 """Statuses that say the same envelope will never be taken."""
 
@@ -78,8 +79,16 @@ class Link:
     def note_clock(self, offset_s: float) -> None:
         """Keep an offset that differs; the jitter of the way is none, and is not reported anew."""
         known = self.clock_offset_s
-        if known is None or abs(offset_s - known) >= CLOCK_JITTER_S:
-            self.clock_offset_s = round(offset_s, 1)
+        if known is not None and abs(offset_s - known) < CLOCK_JITTER_S:
+            return
+        self.clock_offset_s = round(offset_s, 1)
+        if abs(offset_s) >= CLOCK_WARN_S:
+            way = "behind" if offset_s > 0 else "ahead of"
+            logger.warning(
+                "this node's clock is %.0f s %s the manager's; certificates and expiry go by the "
+                "manager's clock",
+                *(abs(offset_s), way),
+            )
 
     def lost(self) -> None:
         """Take note that a request failed."""

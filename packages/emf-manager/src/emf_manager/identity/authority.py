@@ -39,8 +39,8 @@ __all__ = [
 DAY_S = 86400.0
 LIFETIME_DAYS = 90
 AUTHORITY_DAYS = 3650
-GRACE_S = 3600.0
-"""Certificates begin in the past, for nodes whose clock is behind; they never end later for it."""
+GRACE_S = 2 * DAY_S
+"""Certificates begin in the past, for nodes whose clock is behind, even by a day (R30)."""
 PEM = serialization.Encoding.PEM
 CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 SERVER = ExtendedKeyUsageOID.SERVER_AUTH
