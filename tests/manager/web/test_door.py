@@ -220,3 +220,25 @@ async def test_a_link_from_another_site_finds_somebody_who_is_signed_in(site: Si
 
     assert between.status_code == 200
     assert 'content="0; url=/ui/account"' in between.text
+
+
+async def test_somebody_sees_where_they_are_signed_in_and_ends_another_login(site: Site) -> None:
+    lost, here, other = site.browser(), site.browser(), site.browser()
+    await lost.sign_in()
+    await here.sign_in()
+    await other.sign_in("viewer")
+    (old,) = [
+        one
+        for one in await site.book.logins("admin")
+        if one.secret_sha256 != hash_secret(here.secret or "")
+    ]
+
+    foreign = await other.press(f"/ui/account/logins/{old.id}/end")
+    shown = (await here.get("/ui/account")).text
+    ended = await here.press(f"/ui/account/logins/{old.id}/end")
+
+    assert foreign.status_code == 404
+    assert f"/ui/account/logins/{old.id}/end" in shown
+    assert ended.headers["location"] == "/ui/account"
+    assert (await lost.get("/ui/")).status_code == 303
+    assert (await here.get("/ui/")).status_code == 200

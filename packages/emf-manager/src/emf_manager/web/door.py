@@ -111,7 +111,16 @@ class Door:
             event = await self.service.engine.last_event()
             return await page.show(
                 Visit(
-                    *(request, self.service, principal, secret, self.frame, self.api, nav),
+                    *(
+                        request,
+                        self.service,
+                        principal,
+                        secret,
+                        self.frame,
+                        self.api,
+                        self.book,
+                        nav,
+                    ),
                     event=event,
                     form=form,
                 )

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from emf_manager.api.problems import ProblemError
 from emf_manager.api.service import Service
 from emf_manager.authorization import Permission, Principal, permits
+from emf_manager.logins.book import LoginBook
 from emf_manager.logins.rules import CSRF_HEADER, csrf_token
 from emf_manager.web.frame import Frame
 from emf_manager.web.in_process import Answer, call
@@ -32,6 +33,7 @@ class Visit:
     secret: str = field(repr=False)
     frame: Frame
     api: ASGIApp
+    book: LoginBook
     nav: tuple[tuple[str, str], ...]
     """Path and title of each page in the bar that this user may see."""
     event: int = 0
