@@ -16,6 +16,7 @@ from emf_manager.client.events import event
 from emf_manager.client.groups import group
 from emf_manager.client.jobs import job, run
 from emf_manager.client.nodes import node, ping, session, whoami
+from emf_manager.client.plans import apply, plan
 from emf_manager.client.program import Group, Setup
 from emf_manager.client.targets import targets
 from emf_manager.client.watch import watch
@@ -63,8 +64,8 @@ def emf(
 
 
 for command in (
-    *(action, alert, audit, config, data, event, group, job),
-    *(node, ping, run, session, targets, whoami, watch),
+    *(action, apply, alert, audit, config, data, event, group, job),
+    *(node, ping, plan, run, session, targets, whoami, watch),
 ):
     emf.add_command(command)
 
