@@ -12,6 +12,7 @@ import anyio
 import pytest
 
 from emf_manager.records import Outcome
+from emf_manager.rollout_book import RolloutBook
 from emf_manager.rollouts import Rollout, RolloutError, Share
 from emf_manager.store.groups import Group
 from emf_manager.store.interface import Changes, Remark
@@ -209,6 +210,23 @@ async def test_cancelling_releases_nothing_more_whoever_asks_and_however_often(
     await runner.end(action_id, "cancelled")
     await settled(bench, job, "cancelled", "cancelled", "cancelled", "cancelled")
     assert (await kinds(bench))["job.released"] == 0
+
+
+async def test_a_batch_that_is_released_while_somebody_cancels_is_cancelled_too(
+    bench: Bench, runners: list[Runner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = await bench.engine.create_job(order())
+    end_held = RolloutBook.cancel
+
+    async def cancel_late(book: RolloutBook, *asked: Any) -> None:
+        await runners[0].do()
+        await settled(bench, job, "ok", "queued", "held", "held")
+        await end_held(book, *asked)
+
+    monkeypatch.setattr(RolloutBook, "cancel", cancel_late)
+    await bench.engine.cancel_job(job.id, requester="ann")
+
+    assert await states(bench, job) == ["ok", "cancelled", "cancelled", "cancelled"]
 
 
 async def test_some_nodes_can_be_cancelled_while_they_are_held(

@@ -122,10 +122,7 @@ class JobBook:
     async def read(self, job_id: str) -> JobView:
         """Return a job with its targets; NotFoundError."""
         event = self._seats.last_event
-        found = await self._store.job(job_id)
-        if found is None:
-            raise NotFoundError("job", job_id)
-        job, targets = found
+        job, targets = await self._found(job_id)
         views = tuple(show.target_view(t, silent=self._is_silent(t.node)) for t in targets)
         counts = show.count_targets((view.state, view.outcome, 1) for view in views)
         return replace(show.job_view(job, counts), targets=views, event=event)
@@ -150,12 +147,12 @@ class JobBook:
         self, job_id: str, *, requester: str, nodes: Collection[str] | None = None
     ) -> JobView:
         """Ask for the end of a job, or of it on some nodes; what is final stays. NotFoundError."""
-        found = await self._store.job(job_id)
-        if found is None:
-            raise NotFoundError("job", job_id)
-        if any(target.state == "held" for target in found[1]):
-            await self.rollouts.cancel(*found, nodes)
-        for target in found[1]:
+        job, targets = await self._found(job_id)
+        if any(target.state == "held" for target in targets):
+            await self.rollouts.cancel(job, targets, nodes)
+            # A batch may have been released between the look and the end of what is held.
+            job, targets = await self._found(job_id)
+        for target in targets:
             if target.state not in ("held", "final") and (nodes is None or target.node in nodes):
                 asked = d.CancelActions((target.action_id,), requester)
                 try:
@@ -253,6 +250,12 @@ class JobBook:
             protocol=None if target.state == "queued" else protocol,
             offered_at=offered,
         )
+
+    async def _found(self, job_id: str) -> tuple[Job, tuple[Target, ...]]:
+        found = await self._store.job(job_id)
+        if found is None:
+            raise NotFoundError("job", job_id)
+        return found
 
     async def _seat(self, fqdn: str) -> Seat:
         try:
