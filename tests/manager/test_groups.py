@@ -26,6 +26,8 @@ ROSTER = Roster(
         "deep30": "oss01",
         **{f"wide{number}": f"@wide{number + 1},@wide{number + 1}" for number in range(12)},
         "wide12": "oss*",
+        "nine": "oss[1-90]*",
+        "nine2": "oss[91-180]*",
     },
 )
 
@@ -78,11 +80,20 @@ def test_a_node_set_means_full_names(text: str, nodes: str) -> None:
         ("a b", "not a node name"),
         ("oss[1-101]*", "more than 100 names with a wildcard"),
         (",".join("oss*" for _ in range(200)), "more than 100 groups"),
+        (",".join(f"{a}ss[1-50]*" for a in "onp"), "more than 100 names with a wildcard"),
+        ("@nine,@nine2", "more than 100 names with a wildcard"),
+        ("!".join(f"{a}ss[1-19999]" for a in "onp"), "more than 40000 names"),
     ],
 )
 def test_what_cannot_be_read_is_refused(text: str, why: str) -> None:
     with pytest.raises(NodeSetError, match=why.replace("[", r"\[")):
         ROSTER.read(text)
+
+
+def test_each_reading_has_its_own_bounds() -> None:
+    for _ in range(3):
+        assert len(ROSTER.read("oss[01-60]*")) == 3
+        assert len(ROSTER.read("node[1-19999]")) == 19999
 
 
 def test_every_group_is_told_but_those_whose_name_nobody_could_type() -> None:

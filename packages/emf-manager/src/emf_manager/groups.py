@@ -9,6 +9,7 @@ out ``oss01.example.com``.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import filter as filter_names
@@ -28,6 +29,7 @@ NAMED = re.compile(r"@(?:nodes:)?([^\s,!&^@:*?\[\]]+)")
 SPECIAL = re.compile(r"[@*?]")
 MOST_PIECES = 100
 MOST_PATTERNS = 100
+MOST_NAMES = 2 * MAX_NODES
 STAND_INS = {"*": "qStarq", "?": "qOneq"}
 """What wildcards are while the library expands the numbers beside them."""
 DEEPEST = 16
@@ -54,6 +56,8 @@ class Roster:
         self._full = full_names(self.known)
         self._groups: dict[str, tuple[str, ...]] = built_in(self._members)
         self.built_in = frozenset(self._groups)
+        self._spent: Counter[str] = Counter()
+        """Names and wildcards of one reading, groups included: each takes the loop's time."""
 
     def redefined(self, defined: Mapping[str, str]) -> Roster:
         """Return the same nodes with other defined groups."""
@@ -70,6 +74,7 @@ class Roster:
             NodeSetError: there is no such group, or it cannot be read.
 
         """
+        self._spent.clear()
         return self._resolve(name, ())
 
     def read(self, text: str) -> tuple[str, ...]:
@@ -79,6 +84,7 @@ class Roster:
             NodeSetError: it is none, names a group that there is not, or is too large.
 
         """
+        self._spent.clear()
         return self._evaluate(text, ())
 
     def _evaluate(self, text: str, above: tuple[str, ...]) -> tuple[str, ...]:
@@ -117,7 +123,13 @@ class Roster:
         if SPECIAL.search(piece) is not None:
             return self._wild(piece)
         names = parse_nodes(piece, {})
+        self._spend(piece, "names", len(names), MOST_NAMES)
         return tuple(dict.fromkeys(self._full.get(name, name) for name in names))
+
+    def _spend(self, piece: str, what: str, count: int, most: int) -> None:
+        self._spent[what] += count
+        if self._spent[what] > most:
+            raise NodeSetError(piece, f"more than {most} {what} with all before it")
 
     def _wild(self, piece: str) -> tuple[str, ...]:
         """Return what wildcards mean: the library takes a second for each over a large fleet."""
@@ -125,8 +137,7 @@ class Roster:
         for sign, letters in STAND_INS.items():
             plain = plain.replace(sign, letters)
         patterns = parse_nodes(plain, {})
-        if len(patterns) > MOST_PATTERNS:
-            raise NodeSetError(piece, f"more than {MOST_PATTERNS} names with a wildcard")
+        self._spend(piece, "names with a wildcard", len(patterns), MOST_PATTERNS)
         found: dict[str, None] = {}
         for stood_in in patterns:
             pattern = stood_in.replace(STAND_INS["*"], "*").replace(STAND_INS["?"], "?")
