@@ -38,6 +38,8 @@ def test_a_block_comes_out_as_it_went_in(rows: list[dict[str, float]]) -> None:
     for name in NAMES:
         expected = [(n * 10.0, row[name]) for n, row in enumerate(rows) if name in row]
         assert [(point.at, point.bucket.last) for point in again.points(name)] == expected
+    ends = {name: list(again.points(name))[-1] for name in again.series}
+    assert {name: point for name, _, point in again.newest()} == ends
 
 
 @unhurried

@@ -224,6 +224,22 @@ async def test_the_book_writes_by_itself_and_once_more_at_the_end(bench: Bench) 
     assert len(await bench.rows(0)) == 1
 
 
+async def test_a_full_disk_does_not_spoil_the_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def refuse(_: Sequence[HistoryRow]) -> None:
+        raise StoreFullError("the test's disk")
+
+    monkeypatch.setattr(bench.store.history, "add", refuse)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(bench.book.run)
+        await anyio.wait_all_tasks_blocked()
+        bench.says({"load": 1})
+        tasks.cancel_scope.cancel()
+
+    assert "the last minutes of the history are lost" in caplog.text
+
+
 async def test_an_unknown_series_has_no_points(bench: Bench) -> None:
     await bench.live(60)
     end = bench.clock.wall()

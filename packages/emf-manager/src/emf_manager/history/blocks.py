@@ -55,6 +55,16 @@ class Block:
                     if self.weight[where]:
                         yield Point(at, self.at(where))
 
+    def newest(self) -> Iterator[tuple[str, Mark, Point]]:
+        """Yield the last point of each series that has one."""
+        count = len(self.times)
+        for place, (name, mark) in enumerate(self.series.items()):
+            for offset in range(count - 1, -1, -1):
+                where = place * count + offset
+                if self.weight[where]:
+                    yield name, mark, Point(self.times[offset], self.at(where))
+                    break
+
     def at(self, where: int) -> Bucket:
         """Return the bucket at a place of the columns."""
         return Bucket(

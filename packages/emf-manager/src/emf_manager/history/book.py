@@ -169,7 +169,10 @@ class HistoryBook:
                 await self._tend()
         finally:
             with anyio.move_on_after(END_S, shield=True):
-                await self.write(everything=True)
+                try:
+                    await self.write(everything=True)
+                except StoreError as error:
+                    logger.error("the last minutes of the history are lost: %s", error)
 
     async def _tend(self) -> None:
         try:
@@ -259,15 +262,15 @@ class HistoryBook:
 
     async def series(self, node: str, daemon: str) -> tuple[SeriesView, ...]:
         """Return what series there are, by name; none where there is no history."""
-        found: dict[str, SeriesView] = {}
+        rows: list[HistoryRow] = []
         for tier in reversed(self._tiers):
             reach = await self._store.reach(node, daemon, tier.step)
             if reach is not None:
-                rows = await self._store.read(
+                rows += await self._store.read(
                     node, daemon, tier.step, after=reach - 1e-3, before=math.inf
                 )
-                found.update(last_seen(opened(rows)))
-        found.update(last_seen(rows.block() for rows in self._unwritten(node, daemon)))
+        found = await anyio.to_thread.run_sync(lambda: last_seen(opened(rows)))
+        found.update(last_seen(one.block() for one in self._unwritten(node, daemon)))
         recorder = self._known(node, daemon)
         for name, newest in recorder.newest.items() if recorder is not None else ():
             found[name] = SeriesView(name, newest.mark, newest.shown, newest.at)
@@ -306,7 +309,7 @@ class HistoryBook:
         after = start
         for tier in reversed(self._tiers[: place + 1]):
             rows = await self._store.read(node, daemon, tier.step, after=after, before=end)
-            found += [(after, block) for block in opened(rows)]
+            found += [(after, block) for block in await anyio.to_thread.run_sync(opened, rows)]
             if rows and tier.step:
                 after = max(after, *(row.until for row in rows))
         return [*found, *((after, rows.block()) for rows in unwritten)]
@@ -369,9 +372,8 @@ def last_seen(blocks: Iterable[Block]) -> dict[str, SeriesView]:
     """Return each series with its last bucket."""
     found: dict[str, SeriesView] = {}
     for block in blocks:
-        for name, mark in block.series.items():
-            for point in block.points(name):
-                found[name] = SeriesView(name, mark, point.bucket.last, point.at)
+        for name, mark, point in block.newest():
+            found[name] = SeriesView(name, mark, point.bucket.last, point.at)
     return found
 
 
