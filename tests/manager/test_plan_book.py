@@ -331,6 +331,19 @@ async def test_a_plan_cancelled_just_before_a_kill_stays_cancelled(bench: Bench)
     assert len(bench.fleet.actions()) == 2
 
 
+async def test_a_plan_that_nobody_drives_is_cancelled_all_the_same(bench: Bench) -> None:
+    bench.fleet.script = {"version": None, "log": None}
+    async with bench.running():
+        plan = await bench.start(DOCUMENT)
+        await bench.until_jobs(2)
+    async with bench.running() as book:  # whose task has not begun
+        await book.cancel(plan.id, requester="ann")
+        done = await bench.until(plan.id, "cancelled")
+
+    assert done.reason == "ann cancelled it"
+    assert sorted(bench.fleet.cancelled) == ["job1", "job2"]
+
+
 async def test_a_plan_whose_document_cannot_be_read_any_more_ends(bench: Bench) -> None:
     bench.fleet.script = {"version": None, "log": None}
     async with bench.running():

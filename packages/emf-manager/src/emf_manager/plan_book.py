@@ -203,8 +203,15 @@ class PlanBook:
 
     async def cancel(self, plan_id: str, *, requester: str) -> PlanView:
         """Ask for the end of a plan; what has ended stays. NotFoundError."""
-        await self._find(plan_id)
+        record, steps = await self._find(plan_id)
         driver = self._drivers.get(plan_id)
+        if driver is None and record.state == "running":
+            # Not taken up yet, or left alone; it may also have ended during that look.
+            record, steps = await self._find(plan_id)
+            driver = self._drivers.get(plan_id)
+            if driver is None and record.state == "running":
+                driver = Driver(self._document(record), record, steps, self._around)
+                self._drive(driver)
         if driver is not None:
             await driver.halt(f"{requester} cancelled it")
         return await self.read(plan_id)
