@@ -12,11 +12,12 @@ import anyio
 import pytest
 from pydantic import JsonValue
 
-from emf_manager.alert_book import LOOK_EVERY_S, AlertBook, open_alerts
+from emf_manager.alert_book import LOOK_EVERY_S, PAUSE_S, AlertBook, open_alerts
 from emf_manager.alerts import rules
 from emf_manager.alerts.conditions import Room
 from emf_manager.alerts.rules import CALM_S
 from emf_manager.alerts.values import Alert
+from emf_manager.bus import Bus
 from emf_manager.records import NewEvent
 from emf_manager.store.alert_rows import AlertFilter, AlertStore, AlertsWritten
 from emf_manager.store.interface import Changes, StoreFullError
@@ -73,12 +74,13 @@ class Scene:
         return await self.book.listed(AlertFilter(state=state), before=None, limit=100)
 
     async def until(self, *kinds: str, state: Any = "current") -> tuple[Alert, ...]:
-        """Wait until exactly these kinds are there."""
+        """Wait until exactly these kinds are there, and the book has ended its turn."""
         with anyio.fail_after(30):
             while True:
                 found = await self.alerts(state)
                 if sorted(alert.key.kind for alert in found) == sorted(kinds):
-                    return found
+                    async with self.book._turn:
+                        return found
                 await anyio.sleep(0.001)
 
     async def turned(self, kind: str, entry: type[rules.Entry], node: str | None = FQDN) -> None:
@@ -260,6 +262,19 @@ async def test_a_removed_node_has_no_alerts(scene: Scene) -> None:
 
     await scene.until()
     assert scene.book.counts() == {}
+
+
+async def test_where_event_streams_are_all_taken_alerts_come_later(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.engine, "subscribe", Bus(limit=0).subscribe)
+        async with watched(bench) as scene:
+            await anyio.wait_all_tasks_blocked()
+            patch.undo()
+            await bench.store.record(Changes(events=(NewEvent(1.0, "job.conflict", FQDN, {}),)))
+            bench.clock.advance(PAUSE_S)
+            await scene.until("job.conflict")
 
 
 async def test_a_full_store_delays_an_alert_and_loses_none(scene: Scene) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
+from emf_manager.bus import Bus
 from emf_manager.plan_book import PlanBook
 from emf_manager.plan_driver import LOOK_EVERY_S, PAUSE_S
 from emf_manager.safe import Safe
@@ -329,6 +330,20 @@ async def test_a_plan_cancelled_just_before_a_kill_stays_cancelled(bench: Bench)
 
     assert done.reason == "ann cancelled it"
     assert len(bench.fleet.actions()) == 2
+
+
+async def test_a_manager_whose_event_streams_are_all_taken_runs_plans(bench: Bench) -> None:
+    bench.fleet.script = {"version": None}
+    bench.fleet.bus = Bus(limit=0)
+    async with bench.running():
+        plan = await bench.start(DOCUMENT)
+        await bench.until_jobs(2)
+        await anyio.wait_all_tasks_blocked()
+        bench.fleet.bus = Bus()
+        bench.clock.advance(PAUSE_S)
+        await anyio.wait_all_tasks_blocked()
+        bench.fleet.end(bench.fleet.orders[0][0], "ok")
+        await bench.until(plan.id, "succeeded")
 
 
 async def test_a_plan_that_nobody_drives_is_cancelled_all_the_same(bench: Bench) -> None:

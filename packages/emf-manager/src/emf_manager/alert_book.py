@@ -16,6 +16,7 @@ from typing import NoReturn, Protocol
 import anyio
 import anyio.to_thread
 
+from emf_agent.errors import RefusedError
 from emf_manager import desk as d
 from emf_manager.alerts import conditions as c
 from emf_manager.alerts import rules
@@ -184,14 +185,18 @@ class AlertBook:
         """Hear of events until the manager shuts down; one that was missed is read later."""
         kinds = frozenset(TELLING + LIFE_BEGINS)
         while True:
-            with manager.subscribe(after=0, wanted=lambda event: event.kind in kinds) as events:
-                self._news, self._look_at = True, 0.0
-                self._wake.set()
-                try:
+            try:
+                with manager.subscribe(after=0, wanted=lambda event: event.kind in kinds) as events:
+                    self._news, self._look_at = True, 0.0
+                    self._wake.set()
                     async for event in events:
                         self._hear(event)
-                except TooSlowError:
-                    continue
+            except TooSlowError:
+                continue
+            except RefusedError as error:  # others took its place
+                logger.warning("alerts hear of nothing for a while: %s", error)
+                await self._clock.wait(anyio.Event(), self._clock.now() + PAUSE_S)
+                continue
             return
 
     def _hear(self, event: EventView) -> None:

@@ -17,7 +17,7 @@ from emf_agent.errors import RefusedError
 from emf_manager.bus import Subscription, TooSlowError
 from emf_manager.clock import Clock, SystemClock
 from emf_manager.job_book import new_job_id
-from emf_manager.plan_driver import Driver, Jobs, Orders, Surroundings
+from emf_manager.plan_driver import PAUSE_S, Driver, Jobs, Orders, Surroundings
 from emf_manager.plan_records import PlanRecord, PlanState, PlanStepState, StepRecord
 from emf_manager.plans import planner as p
 from emf_manager.plans.document import read_plan
@@ -328,15 +328,19 @@ class PlanBook:
     async def _listen(self) -> None:
         """Hear which jobs end, until the manager shuts down."""
         while True:
-            with self._manager.subscribe(after=0, wanted=is_end_of_job) as events:
-                for driver in self._drivers.values():
-                    driver.look_again()
-                try:
+            try:
+                with self._manager.subscribe(after=0, wanted=is_end_of_job) as events:
+                    for driver in self._drivers.values():
+                        driver.look_again()
                     async for event in events:
                         for driver in self._drivers.values():
                             driver.hear(str(event.body.get("job")))
-                except TooSlowError:
-                    continue
+            except TooSlowError:
+                continue
+            except RefusedError as error:  # others took its place; drivers look by themselves too
+                logger.warning("plans hear of no ends for a while: %s", error)
+                await self._clock.wait(anyio.Event(), self._clock.now() + PAUSE_S)
+                continue
             return
 
     # Inside
