@@ -529,6 +529,18 @@ async def test_nothing_of_a_removed_node_is_seen_under_its_name(store: Store) ->
     assert (node.state, node.instance) == ("new", None)
 
 
+async def test_a_job_that_a_new_enrolment_ends_is_told_as_done(store: Store) -> None:
+    await enrolled(store, "mds1")
+    await store.create_job(*job_for("mds1", job_id="alone"))
+    await store.create_job(*job_for("mds1", NODE, job_id="shared"))
+    await store.add_grant(grant("again", replace=True), audit=NOTE)
+
+    await store.enrol("again", certificate("mds1", "05"), at=40.0, audit=NOTE)
+
+    done = [event.body for event in await store.events() if event.kind == "job.done"]
+    assert done == [{"job": "alone"}]
+
+
 async def test_revoked_serials_are_dropped_when_they_have_expired(store: Store) -> None:
     await enrolled(store, "mds1")
     await store.remove_node("mds1", at=30.0, reason="scrapped", audit=NOTE)

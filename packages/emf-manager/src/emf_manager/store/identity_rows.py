@@ -17,7 +17,7 @@ from emf_manager.store.interface import (
     Remark,
 )
 from emf_manager.store.rows import read, read_node, read_target, row_of, upsert
-from emf_manager.store.trails import append_audit
+from emf_manager.store.trails import append_audit, append_events
 
 __all__ = ["approve_node", "enrol", "nodes_listed", "remove_node", "revoke_node"]
 
@@ -47,7 +47,9 @@ def enrol(
     replaced = _revoke(connection, live, at, "replaced")
     about: JsonValue = {"role": node.role, "again": bool(live), "waiting": waiting}
     told = NewEvent(at, "node.enrolled", node.fqdn, about)
-    _forget(connection, node.fqdn, at, "enrolled-again", told)
+    forgotten = _forget(connection, node.fqdn, at, "enrolled-again", told)
+    over = [one.job_id for one in forgotten.outcomes if one.job_done]
+    append_events(connection, [NewEvent(at, "job.done", None, {"job": job}) for job in over])
     connection.execute(t.certificates.insert(), row_of(certificate))
     append_audit(connection, (audit,))
     return node, replaced
