@@ -146,6 +146,13 @@ def test_a_value_of_any_shape_has_facts_that_are_flat(daemon: str, body: Any) ->
         assert all(isinstance(one, str | int | float) for one in elements)
 
 
+@pytest.mark.parametrize("huge", [10**400, -(10**400), 1e300])
+def test_a_number_beyond_any_measure_is_no_fact(huge: float) -> None:
+    assert facts_of_value("host", {"memory_bytes": {"total": huge, "available": 7}}) == {
+        "memory.available": 7
+    }
+
+
 def test_what_the_manager_knows_wins_over_what_a_node_says() -> None:
     node = Node("oss1.local", "online", role="oss", labels={"rack": "r1"}, agent_version="0.1")
 

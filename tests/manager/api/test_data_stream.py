@@ -106,6 +106,13 @@ async def test_a_quiet_value_has_a_heartbeat(desk: Desk) -> None:
     assert anyio.current_time() - start == pytest.approx(event_stream.HEARTBEAT_S, abs=1)
 
 
+async def test_a_stream_ends_in_time_so_that_its_reader_is_looked_at_again(desk: Desk) -> None:
+    says(desk.engine, 1, "still")
+    async with opened(desk) as reader:
+        assert [(await told(reader))[1] for _ in range(2)] == ["value", "resume"]
+        assert "end" in await reader.block()
+
+
 async def test_the_stream_ends_with_the_manager(desk: Desk) -> None:
     says(desk.engine, 1, "still")
     async with opened(desk) as reader:

@@ -188,6 +188,16 @@ async def test_a_quiet_stream_has_a_heartbeat(desk: Desk) -> None:
         assert anyio.current_time() - start == pytest.approx(2 * event_stream.HEARTBEAT_S)
 
 
+async def test_a_stream_ends_in_time_so_that_its_reader_is_looked_at_again(desk: Desk) -> None:
+    start = anyio.current_time()
+    async with opened(desk) as reader:
+        number, kind, _ = await reader.event()
+        assert (number, kind) == (None, "resume")
+        while "end" not in (fields := await reader.block()):
+            assert fields == {"": "alive"}
+    assert anyio.current_time() - start == pytest.approx(event_stream.LASTS_S, abs=1)
+
+
 async def test_the_stream_ends_when_the_manager_shuts_down(desk: Desk) -> None:
     async with opened(desk) as reader:
         start = anyio.current_time()

@@ -33,6 +33,8 @@ JSON = {"Content-Type": "application/json"}
         (b"[" * 65 + b"]" * 65, JSON, 400, "deeper"),
         (b"[" * 500_000, JSON, 400, "deeper"),
         (b"1" * 10_000, JSON, 400, "digits"),
+        (rb'{"a": "\ud800"}', JSON, 400, "half a character"),
+        (rb'{"\uDE00\uD83D": 1}', JSON, 400, "half a character"),
         (START, {"Content-Type": "text/plain"}, 415, "application/json"),
         (START, {"Content-Type": "application/x-www-form-urlencoded"}, 415, "application/json"),
         (START, {}, 415, "application/json"),

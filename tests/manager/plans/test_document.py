@@ -60,6 +60,9 @@ def faults(text: str, **given: Any) -> list[str]:
     return [f"{each.mark.line}: {each.message}" for each in caught.value.faults]
 
 
+JOBS = "jobs: {a: {nodes: oss01, steps: [{action: x}]}}"
+
+
 def one_step(step: str, top: str = "") -> str:
     return f"version: 1\n{top}jobs:\n  a:\n    nodes: oss01\n    steps:\n      - {step}\n"
 
@@ -208,6 +211,46 @@ def test_a_hundred_jobs_that_all_need_each_other_are_one_fault_and_quickly_told(
     )
 
     assert all("circle" in each for each in faults(text))
+
+
+@pytest.mark.slow("a quarter of a MiB of YAML is read four times")
+def test_what_a_few_letters_would_make_huge_is_refused() -> None:
+    """Each of these took minutes, or gigabytes: one request of an operator was enough."""
+    openings = one_step(f"{{action: x, args: '{'${{ ' * 60_000}'}}")
+    named = one_step(f"{{action: x, args: '{'${{vars.v}}' * 20_000}'}}", "vars: {v: a}\n")
+    items = f"[{', '.join(['a'] * 10_000)}]"
+    mentions = ", ".join(['"${{ vars.v }}"'] * 8_000)
+    listed = one_step(f"{{action: x, args: [{mentions}]}}", f"vars: {{v: {items}}}\n")
+    steps = "      - {action: x}\n" * 400
+    shared = f"version: 1\njobs:\n  a:\n    nodes: {items}\n    steps:\n{steps}"
+
+    assert any("without }}" in each for each in faults(openings))
+    assert any("come to more than" in each for each in faults(named, v="a" * 900_000))
+    assert any("come to more than" in each for each in faults(listed))
+    assert any("what its steps share" in each for each in faults(shared))
+
+
+def test_no_more_faults_are_looked_for_than_anybody_reads() -> None:
+    assert len(faults("".join(f"key{number}: 1\n" for number in range(9_000)))) == 200
+    variables = ", ".join(f"v{number}: 1" for number in range(300))
+    assert faults(f"version: 1\nvars: {{{variables}}}\n{JOBS}") == [
+        "2: vars: a plan may have 200 variables"
+    ]
+
+
+def test_a_step_cannot_be_filled_with_more_than_a_request_could_carry() -> None:
+    template = x.compile_template(["${{ a }}", "${{ a }}"], lambda where, why: None)
+
+    assert x.fill(template, x.Bounded(lambda path: "b" * 10, 30)) == ["b" * 10, "b" * 10]
+    with pytest.raises(x.MissingError, match="with a the values"):
+        x.fill(template, x.Bounded(lambda path: ["b" * 10, {"c": 1}], 20))
+
+
+def test_a_mapping_cannot_stand_inside_a_text_beside_what_only_the_run_tells() -> None:
+    mixed = """{action: x, args: "${{ vars.m }} ${{ steps.s.result }}"}"""
+    text = one_step(mixed, "vars: {m: {a: 1}}\n").replace("- {", "- {id: s, action: y}\n      - {")
+
+    assert any("cannot stand inside a text" in each for each in faults(text))
 
 
 def test_a_path_digs_into_a_result_and_says_where_it_ends() -> None:

@@ -125,6 +125,16 @@ def test_no_value_breaks_a_page(daemon: str, data: Any, odd: Any) -> None:
     html(panels_of(daemon, odd, {"a": "bytes"}))
 
 
+@pytest.mark.parametrize("daemon", sorted(PAYLOADS))
+def test_a_number_beyond_any_measure_breaks_no_page(daemon: str) -> None:
+    for place, _ in enumerate(places({"all": PAYLOADS[daemon]})):
+        everything = {"all": copy.deepcopy(PAYLOADS[daemon])}
+        holder, key = places(everything)[place]
+        holder[key] = 10**400
+
+        html(panels_of(daemon, everything["all"], {}))
+
+
 def test_what_is_too_long_is_cut_and_counted() -> None:
     payload = copy.deepcopy(PAYLOADS["network"])
     payload["network_interfaces"] *= MOST_ROWS

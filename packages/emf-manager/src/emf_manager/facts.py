@@ -25,6 +25,8 @@ MOST = 4096
 """Elements of one list that are looked at; a longer one has lost its mind."""
 LONGEST = 1024
 """Characters of one fact that are kept."""
+LARGEST = 1e30
+"""Larger numbers are no measurement, and cannot be compared with others."""
 STATES = {"new": "never", "online": "connected"}
 LUSTRE_KINDS = {"MGT": "mgs", "MGS": "mgs", "MDT": "mds", "OST": "oss"}
 
@@ -166,10 +168,10 @@ def members(value: Any, key: str) -> list[Any]:
 
 
 def scalar(value: Any) -> Scalar | None:
-    """Return a value that can be a fact; a text is cut, an empty one is none."""
+    """Return a value that can be a fact; a text is cut, an empty one or a huge number is none."""
     if isinstance(value, str):
         return value[:LONGEST] or None
-    return value if isinstance(value, bool | int | float) else None
+    return value if isinstance(value, bool | int | float) and abs(value) <= LARGEST else None
 
 
 def several(values: Iterable[Scalar | None]) -> tuple[Scalar, ...]:

@@ -278,18 +278,15 @@ def order_of(step: PlanStep, values: Mapping[x.Path, JsonValue]) -> StepOrder:
     """Return what a step asks for, each path replaced by its value.
 
     Raises:
-        MissingError: nodes are no text and no list of texts.
+        MissingError: nodes are no text and no list of texts, or the values come to too much.
 
     """
+    look = x.Bounded(values.__getitem__)
     return StepOrder(
         action=step.action,
-        nodes=node_set(x.fill(step.nodes, values.__getitem__), "nodes"),
-        exclude=(
-            None
-            if step.exclude is None
-            else node_set(x.fill(step.exclude, values.__getitem__), "exclude")
-        ),
-        args=x.fill(step.args, values.__getitem__),
+        nodes=node_set(x.fill(step.nodes, look), "nodes"),
+        exclude=(None if step.exclude is None else node_set(x.fill(step.exclude, look), "exclude")),
+        args=x.fill(step.args, look),
         options=step.options,
     )
 

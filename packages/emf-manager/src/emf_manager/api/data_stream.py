@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from emf_agent.errors import RefusedError
 from emf_manager.api import translate
-from emf_manager.api.event_stream import HEARTBEAT_S, Line, watch_reader
+from emf_manager.api.event_stream import HEARTBEAT_S, LASTS_S, Line, watch_reader
 from emf_manager.api.problems import ProblemError
 from emf_manager.api.service import Engine
 from emf_manager.value_watch import Follower
@@ -28,7 +28,7 @@ RETRY_MS = 1000
 
 
 class DataStream(Response):
-    """An answer that goes on until the reader leaves, the value is gone, or the manager ends."""
+    """An answer that ends with its reader, the value, its time or the manager."""
 
     media_type = "text/event-stream"
 
@@ -61,7 +61,10 @@ class DataStream(Response):
             tasks.start_soon(watch_reader, receive, tasks.cancel_scope)
             try:
                 await line.write(f"retry: {RETRY_MS}\n\n")
-                await self._tell(line, follower)
+                with anyio.move_on_after(LASTS_S) as lasting:
+                    await self._tell(line, follower)
+                if lasting.cancelled_caught:
+                    await line.event("resume", {"reason": "come back with Last-Event-ID"}, None)
                 await line.close()
             except (TimeoutError, OSError) as error:
                 logger.info("reader of a value dropped reason=%s", error or "it takes nothing")

@@ -23,11 +23,14 @@ from emf_manager.api.service import Engine
 from emf_manager.bus import TooSlowError
 from emf_manager.views import EventView
 
-__all__ = ["HEARTBEAT_S", "EventStream", "Line", "watch_reader"]
+__all__ = ["HEARTBEAT_S", "LASTS_S", "EventStream", "Line", "watch_reader"]
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
+LASTS_S = 300.0
+"""A stream ends by then and its reader comes back, so that whoever lost the right to read does not
+read on."""
 SEND_S = 60.0
 """A reader that takes nothing off its connection for so long is let go."""
 PAGE = 500
@@ -35,7 +38,7 @@ RETRY_MS = 1000
 
 
 class EventStream(Response):
-    """An answer that goes on until the reader leaves, lags, or the manager shuts down."""
+    """An answer that ends with its reader, its time or the manager."""
 
     media_type = "text/event-stream"
 
@@ -73,7 +76,10 @@ class EventStream(Response):
             tasks.start_soon(watch_reader, receive, tasks.cancel_scope)
             tasks.start_soon(line.beat, tasks.cancel_scope)
             try:
-                await self._tell(line, live, last, newest)
+                with anyio.move_on_after(LASTS_S) as lasting:
+                    await self._tell(line, live, last, newest)
+                if lasting.cancelled_caught:
+                    await line.event("resume", {"reason": "come back with Last-Event-ID"}, None)
                 await line.close()
             except (TimeoutError, OSError) as error:
                 logger.info("event reader dropped reason=%s", error or "it takes nothing")

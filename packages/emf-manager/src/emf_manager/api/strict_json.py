@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 __all__ = ["MAX_BODY_BYTES", "MAX_DEPTH", "NotStrictError", "check"]
 
 MAX_BODY_BYTES = 1024 * 1024
 MAX_DEPTH = 64
+HALF = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class NotStrictError(ValueError):
@@ -16,7 +18,7 @@ class NotStrictError(ValueError):
 
 
 def check(body: bytes) -> None:
-    """Refuse what parsers disagree about: NaN, duplicate keys, great depth, bad UTF-8.
+    """Refuse what parsers disagree about: NaN, duplicate keys, depth, bad UTF-8, half characters.
 
     Raises:
         NotStrictError: with the reason.
@@ -29,9 +31,13 @@ def check(body: bytes) -> None:
     if depth(text) > MAX_DEPTH:
         raise NotStrictError(f"nested deeper than {MAX_DEPTH}")
     try:
-        json.loads(text, object_pairs_hook=unique, parse_constant=no_constant)
+        value = json.loads(text, object_pairs_hook=unique, parse_constant=no_constant)
+        if HALF.search(text) is not None:
+            json.dumps(value, ensure_ascii=False).encode()
     except NotStrictError:
         raise
+    except UnicodeEncodeError as error:
+        raise NotStrictError("an escape stands for half a character") from error
     except json.JSONDecodeError as error:
         why = f"{error.msg} at line {error.lineno} column {error.colno}"
         raise NotStrictError(why) from error

@@ -14,6 +14,7 @@ from emf_manager.plans import expressions as x
 from emf_manager.plans.links import link_faults
 from emf_manager.plans.values import MAX_JOBS, MAX_STEPS, Plan, PlanJob, PlanStep, When
 from emf_manager.plans.yaml_tree import (
+    MAX_TEXT,
     Fault,
     FaultsError,
     Items,
@@ -31,6 +32,10 @@ __all__ = ["PlanFaultsError", "read_plan"]
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}")
 MOST_TEXT = 255
+MOST_FAULTS = 200
+MOST_VARS = 200
+MOST_PUT_IN = 4 * x.MOST_PUT_IN
+"""What the variables in all steps together may come to."""
 LONGEST_S = 366 * 86400.0
 TOP = ("version", "name", "vars", "timeout", "jobs")
 OF_JOBS = ("needs", "timeout", "steps", "nodes", "exclude")
@@ -96,11 +101,15 @@ class Reader:
             name.removesuffix("_s"): name for name in options if name not in {"nodes", "exclude"}
         }
         self._vars: Mapping[str, JsonValue] = {}
+        self._variable = x.Bounded(self._look_up, MOST_PUT_IN)
         self._steps = 0
+        self._shared = 0
 
     def fault(self, mark: Mark, where: str, message: str, *suggestions: str) -> None:
         told = f"{where}: {message}" if where else message
         self.faults.append(Fault(mark, where, told, suggestions))
+        if len(self.faults) == MOST_FAULTS:
+            raise FaultsError(self.faults)
 
     def plan(self, tree: Tree, given: Mapping[str, JsonValue]) -> Plan | None:
         top = self._members(tree, "", TOP, needed=("version", "jobs"))
@@ -121,6 +130,9 @@ class Reader:
         self, tree: Tree | None, given: Mapping[str, JsonValue], top: Mark
     ) -> Mapping[str, JsonValue]:
         found = None if tree is None else self._members(tree, "vars", None)
+        if found is not None and len(found.members) > MOST_VARS:
+            self.fault(found.mark, "vars", f"a plan may have {MOST_VARS} variables")
+            found = None
         marks = {} if found is None else dict(found.keys)
         values = {} if found is None else {k: plain(v) for k, v in found.members.items()}
         for name in given:
@@ -143,21 +155,21 @@ class Reader:
         def complain(path: str, why: str) -> None:
             self.fault(marks.get(path, tree.mark), path, why)
 
-        def variable(path: x.Path) -> JsonValue:
-            if len(path) < 2:
-                raise x.MissingError("write vars.NAME")
-            name = str(path[1])
-            if name not in self._vars:
-                near = close(name, self._vars)
-                raise x.MissingError(f"there is no variable {name[:64]!r}{did_you_mean(near)}")
-            return x.dig(self._vars[name], path[2:], f"vars.{name}")
-
         template = x.compile_template(plain(tree), complain, where)
         try:
-            return x.settle(template, variable, "vars")
+            return x.settle(template, self._variable, "vars")
         except x.MissingError as error:
             self.fault(tree.mark, where, str(error))
             return x.Known(plain(tree))
+
+    def _look_up(self, path: x.Path) -> JsonValue:
+        if len(path) < 2:
+            raise x.MissingError("write vars.NAME")
+        name = str(path[1])
+        if name not in self._vars:
+            near = close(name, self._vars)
+            raise x.MissingError(f"there is no variable {name[:64]!r}{did_you_mean(near)}")
+        return x.dig(self._vars[name], path[2:], f"vars.{name}")
 
     def _value(self, tree: Tree, where: str) -> JsonValue:
         """Return a value that has to be known before anything runs."""
@@ -201,8 +213,14 @@ class Reader:
         defaults = {
             key: value
             for key, value in found.members.items()
-            if key not in {"needs", "timeout", "steps"}
+            if key in known and key not in {"needs", "timeout", "steps"}
         }
+        size = sum(x.weight(plain(tree), MAX_TEXT) for tree in defaults.values())
+        self._shared += size * len(bodies)
+        if self._shared > MAX_TEXT:
+            why = "what its steps share comes to too much for so many of them"
+            self.fault(found.mark, where, why)
+            return PlanJob(name, {}, None, (), mark)
         read = [
             self._step(body, f"{where}.steps[{place}]", place, defaults)
             for place, body in enumerate(bodies[: MAX_STEPS + 1])

@@ -18,6 +18,7 @@ from emf_agent.errors import UsageError
 __all__ = [
     "MARK",
     "BadPathError",
+    "Bounded",
     "Joined",
     "Known",
     "MissingError",
@@ -35,11 +36,14 @@ __all__ = [
     "read_path",
     "references",
     "settle",
+    "weight",
 ]
 
 MARK = "${{"
+END = "}}"
 MOST_CHARACTERS = 512
-SPAN = re.compile(r"(\$?)\$\{\{(.*?)\}\}", re.DOTALL)
+MOST_PUT_IN = 1024 * 1024
+"""What the paths of one step may come to: as much as the body of a request."""
 PART = re.compile(
     r"""\.(?P<name>[A-Za-z_][A-Za-z0-9_-]*)|\[(?P<place>[0-9]{1,6})\]|\["(?P<key>[^"\\]{1,255})"\]"""
 )
@@ -96,6 +100,44 @@ Look = Callable[[Path], JsonValue]
 """From a path to its value; raises MissingError."""
 
 
+class Bounded:
+    """Looks values up until they come to too much: one text may name a value a thousand times."""
+
+    def __init__(self, look: Look, most: int = MOST_PUT_IN) -> None:
+        self._look = look
+        self._most = self._left = most
+
+    def __call__(self, path: Path) -> JsonValue:
+        """Return what a path leads to.
+
+        Raises:
+            MissingError: nowhere, or all that was looked up comes to too much.
+
+        """
+        value = self._look(path)
+        self._left -= weight(value, self._left)
+        if self._left < 0:
+            told = f"with {path_text(path)} the values that are put in"
+            raise MissingError(f"{told} come to more than {self._most} characters")
+        return value
+
+
+def weight(value: JsonValue, most: int) -> int:
+    """Return about how many characters a value is written with; beyond ``most`` any such number."""
+    found, ahead = 0, [value]
+    while ahead and found <= most:
+        found += 1
+        match ahead.pop():
+            case str(text):
+                found += len(text)
+            case list(items):
+                ahead += items
+            case dict(members):
+                found += sum(map(len, members))
+                ahead += members.values()
+    return found
+
+
 def compile_template(
     value: JsonValue, complain: Callable[[str, str], None], where: str = ""
 ) -> Template:
@@ -134,23 +176,23 @@ def compile_text(text: str) -> Known | Ref | Joined:
     """
     parts: list[Known | Ref] = []
     at = 0
-    for span in SPAN.finditer(text):
-        parts.append(Known(unmarked(text[at : span.start()])))
-        parts.append(Known(span[0][1:]) if span[1] else Ref(read_path(span[2])))
-        at = span.end()
-    parts.append(Known(unmarked(text[at:])))
+    while (begin := text.find(MARK, at)) >= 0:
+        inside = begin + len(MARK)
+        end = text.find(END, inside)
+        if end < 0:
+            why = f"{MARK} without {END}; write ${MARK} where the text itself is meant"
+            raise BadPathError(why)
+        is_text = text[at:begin].endswith("$")
+        parts.append(Known(text[at : begin - is_text]))
+        at = end + len(END)
+        parts.append(Known(text[begin:at]) if is_text else Ref(read_path(text[inside:end])))
+    parts.append(Known(text[at:]))
     told = [part for part in parts if part != Known("")]
     if len(told) == 1:
         return told[0]
     if all(isinstance(part, Known) for part in told):
         return Known("".join(str(part.value) for part in told if isinstance(part, Known)))
     return Joined(tuple(told))
-
-
-def unmarked(text: str) -> str:
-    if MARK in text:
-        raise BadPathError(f"{MARK} without }}}}; write $${{{{ where the text itself is meant")
-    return text
 
 
 def read_path(text: str) -> Path:
@@ -243,16 +285,19 @@ def word(part: Known | Ref, look: Look) -> str:
     return json.dumps(value)
 
 
-def settle(template: Template, look: Callable[[Path], JsonValue | None], root: str) -> Template:
+def settle(template: Template, look: Look, root: str) -> Template:
     """Return the template with the paths under one root replaced by their values for good."""
     match template:
         case Ref(path) if path[0] == root:
             return Known(look(path))
         case Joined(parts):
-            settled = tuple(settle(part, look, root) for part in parts)
+            settled = tuple(
+                Known(word(part, look)) if isinstance(part, Ref) and part.path[0] == root else part
+                for part in parts
+            )
             if all(isinstance(part, Known) for part in settled):
-                return Known(fill(template, look))
-            return Joined(tuple(part for part in settled if isinstance(part, Known | Ref)))
+                return Known("".join(word(part, look) for part in settled))
+            return Joined(settled)
         case Several(items):
             return Several(tuple(settle(item, look, root) for item in items))
         case ToNamed(members):

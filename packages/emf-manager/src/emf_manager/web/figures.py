@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-
 __all__ = ["NONE", "per_second", "quantity", "share"]
 
 NONE = "\N{EN DASH}"
 """What is said where there is nothing to say."""
+LARGEST = 1e30
+"""What is larger, or not a number, is no measurement."""
 BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 DECIMAL = ("", "k", "M", "G", "T", "P", "E")
 COUNTED = {"bytes": "B", "seconds": "s", "percent": "%", "ratio": "", "celsius": "°C", "count": ""}
@@ -15,7 +15,7 @@ COUNTED = {"bytes": "B", "seconds": "s", "percent": "%", "ratio": "", "celsius":
 
 def quantity(value: float | None, unit: str = "") -> str:
     """Return a number with its unit; a dash where there is none."""
-    if value is None or not math.isfinite(value):
+    if value is None or not abs(value) <= LARGEST:
         return NONE
     if unit == "bytes":
         return scaled(value, 1024, BINARY)
@@ -28,7 +28,7 @@ def quantity(value: float | None, unit: str = "") -> str:
 
 def per_second(value: float | None, unit: str = "") -> str:
     """Return a rate with its unit."""
-    if value is None or not math.isfinite(value):
+    if value is None or not abs(value) <= LARGEST:
         return NONE
     if unit == "seconds":
         return share(value)
@@ -37,7 +37,7 @@ def per_second(value: float | None, unit: str = "") -> str:
 
 def share(value: float | None) -> str:
     """Return a share of one in percent."""
-    if value is None or not math.isfinite(value):
+    if value is None or not abs(value) <= LARGEST:
         return NONE
     return f"{100 * value:.1f} %" if 0 < abs(value) < 0.1 else f"{100 * value:.0f} %"
 

@@ -48,6 +48,6 @@ def panels_of(daemon: str, value: Any, series: Mapping[str, str]) -> tuple[Block
     if known is not None:
         try:
             return known(value)
-        except ValidationError:
+        except (ValidationError, OverflowError):
             pass
     return generic(value, series)
