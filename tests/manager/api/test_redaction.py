@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from emf_agent.plugin import Secret
 from emf_manager import views as v
 from emf_manager.api.redaction import hide_secrets
+from emf_manager.hidden_arguments import HIDDEN, hide
 from tests.manager.api.conftest import Desk
 from tests.manager.api.fakes import NODES, described
 
@@ -84,3 +85,14 @@ async def test_no_answer_about_a_job_has_the_secret(desk: Desk) -> None:
     assert desk.engine.orders[0].args == {"token": CANARY, "unit": "u"}
     assert all(CANARY not in text for text in told)
     assert made.json()["args"] == {"token": "***", "unit": "u"}
+
+
+def test_a_definition_that_is_named_very_often_is_looked_at_once() -> None:
+    many: dict[str, Any] = {
+        f"d{at}": {"anyOf": [{"$ref": f"#/$defs/d{at + 1}"}] * 30_000} for at in range(3)
+    }
+    named = {"properties": {"a": {"$ref": "#/$defs/d1"}}}
+
+    assert hide({"a": 1}, {**named, "$defs": {**many, "d3": {}}}) == {"a": 1}
+    secret = {"writeOnly": True}
+    assert hide({"a": 1}, {**named, "$defs": {**many, "d3": secret}}) == {"a": HIDDEN}

@@ -8,11 +8,13 @@ gave is never repeated, since it may be a secret: only its type is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextvars import ContextVar
 from typing import Any
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import SchemaError, UnknownType, ValidationError
+from jsonschema.validators import extend
 from pydantic import JsonValue
 from referencing import Registry
 from referencing.exceptions import Unresolvable
@@ -32,7 +34,26 @@ JSON_TYPES = {
     dict: "an object",
 }
 MOST_SHOWN = 120
+REFERENCES = 2_000
+COMPARED = 1_000
+KNOWN: Any = Draft202012Validator.VALIDATORS
+left: ContextVar[int] = ContextVar("left")
+"""References that may still be followed."""
+WAYS = 1_000_000
+CLASS = re.compile(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+"""A sign with a backslash, or a class."""
+REPEAT = re.compile(r"[*+]|\{\d*,")
+CHOICE = re.compile(r"[?|]")
+GROUPS = re.compile(r"\)(?:[*+]|\{)|\(\?[^:=!]")
+"""A group that is repeated, or that changes how the rest is read."""
+
+
+class TooMuchError(Exception):
+    """A schema, which comes from a node, would keep the manager busy."""
+
+
 UNUSABLE = (
+    TooMuchError,
     SchemaError,
     UnknownType,
     Unresolvable,
@@ -66,7 +87,8 @@ def argument_faults(action: ActionDescription, args: JsonValue) -> list[Argument
         return []
     found: list[ValidationError] = []
     try:
-        validator = Draft202012Validator(schema, registry=Registry())
+        validator = Bounded(schema, registry=Registry())
+        left.set(REFERENCES)
         for candidate in _by_name(action.name, args, positional, schema.get("required", ())):
             found = sorted(validator.iter_errors(candidate), key=_depth)
             if not found:
@@ -76,6 +98,65 @@ def argument_faults(action: ActionDescription, args: JsonValue) -> list[Argument
     except UNUSABLE:
         return []
     return list({error.field: error for error in map(_explainer(action.name), found)}.values())
+
+
+def refer(validator: Any, wanted: Any, instance: Any, schema: Any) -> Any:
+    left.set(left.get() - 1)
+    if left.get() < 0:
+        raise TooMuchError
+    yield from KNOWN["$ref"](validator, wanted, instance, schema)
+
+
+def match(validator: Any, wanted: Any, instance: Any, schema: Any) -> Any:
+    if isinstance(instance, str):
+        hold_quick([wanted], [instance])
+    yield from KNOWN["pattern"](validator, wanted, instance, schema)
+
+
+def members(keyword: str) -> Any:
+    """Return the check of a keyword that reads ``patternProperties``."""
+
+    def check(validator: Any, wanted: Any, instance: Any, schema: Any) -> Any:
+        if isinstance(instance, dict):
+            hold_quick(schema.get("patternProperties", ()), instance)
+        yield from KNOWN[keyword](validator, wanted, instance, schema)
+
+    return check
+
+
+def unique(validator: Any, wanted: Any, instance: Any, schema: Any) -> Any:
+    if isinstance(instance, list) and len(instance) > COMPARED:
+        raise TooMuchError
+    yield from KNOWN["uniqueItems"](validator, wanted, instance, schema)
+
+
+def unread(*_: Any) -> Any:
+    raise TooMuchError
+
+
+def hold_quick(patterns: Iterable[str], texts: Collection[str]) -> None:
+    """Let patterns pass that are found in these texts, or not, in some milliseconds.
+
+    Counted is in how many ways a text could be divided among what a pattern repeats or leaves
+    open; a repeated group is not taken at all.
+    """
+    longest = max(map(len, texts), default=0)
+    for one in patterns:
+        plain = CLASS.sub("c", one)
+        ways = max(1, longest) ** len(REPEAT.findall(plain)) * 2 ** len(CHOICE.findall(plain))
+        if GROUPS.search(plain) is not None or ways * max(1, len(texts)) > WAYS:
+            raise TooMuchError
+
+
+BY_PATTERN = ("patternProperties", "additionalProperties")
+UNREAD = ("$dynamicRef", "unevaluatedProperties", "unevaluatedItems")
+Bounded: Any = extend(  # type: ignore[no-untyped-call]  # jsonschema's
+    Draft202012Validator,
+    {"$ref": refer, "pattern": match, "uniqueItems": unique}
+    | {keyword: members(keyword) for keyword in BY_PATTERN}
+    | dict.fromkeys(UNREAD, unread),
+)
+"""A validator that gives up on a schema that refers too often, or has slow patterns."""
 
 
 def _by_name(

@@ -14,10 +14,11 @@ HIDDEN = "***"
 
 def hide(args: JsonValue, schema: Mapping[str, Any]) -> JsonValue:
     """Return arguments, by name or by place, without those that a schema marks."""
+    definitions = Definitions(schema.get("$defs") or {})
     secret = [
         name
         for name, member in (schema.get("properties") or {}).items()
-        if marks_secret(member, schema.get("$defs") or {}, depth=8)
+        if marks_secret(member, definitions, depth=8)
     ]
     if not secret:
         return args
@@ -30,7 +31,24 @@ def hide(args: JsonValue, schema: Mapping[str, Any]) -> JsonValue:
     return HIDDEN if 0 in hidden and args is not None else args
 
 
-def marks_secret(schema: Any, definitions: Mapping[str, Any], *, depth: int) -> bool:
+class Definitions:
+    """What a schema refers to; each is looked at once, however often a node's schema names it."""
+
+    def __init__(self, schemas: Mapping[str, Any]) -> None:
+        self._schemas = schemas
+        self._known: dict[str, bool] = {}
+
+    def mark_secret(self, name: str, *, depth: int) -> bool:
+        """Tell whether a secret may stand in one; one that holds itself may have it anywhere."""
+        if name not in self._schemas:
+            return False
+        if name not in self._known:
+            self._known[name] = True
+            self._known[name] = marks_secret(self._schemas[name], self, depth=depth)
+        return self._known[name]
+
+
+def marks_secret(schema: Any, definitions: Definitions, *, depth: int) -> bool:
     """Tell whether a secret may stand anywhere in a value of this schema."""
     if depth == 0:
         return True
@@ -41,7 +59,7 @@ def marks_secret(schema: Any, definitions: Mapping[str, Any], *, depth: int) -> 
     if schema.get("writeOnly") is True or schema.get("format") == "password":
         return True
     name = str(schema.get("$ref", "")).rpartition("/")[2]
-    if name in definitions and marks_secret(definitions[name], definitions, depth=depth - 1):
+    if definitions.mark_secret(name, depth=depth - 1):
         return True
     return any(
         marks_secret(each, definitions, depth=depth - 1)
