@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from emf_manager.records import Certificate, EnrolmentGrant, NewAudit, Node
+from emf_manager.store import history_rows
 from emf_manager.store.connections import sqlite_url
 from emf_manager.store.history import HistoryRow
 from emf_manager.store.interface import Changes, Store
@@ -83,6 +84,18 @@ async def test_what_is_older_than_it_is_kept_goes(store: Store) -> None:
     assert await store.history.prune(60, before=3000.0) == 1
     assert [row.start for row in await kept(store)] == [1800.0]
     assert len(await kept(store, 0)) == 1
+
+
+async def test_however_much_is_too_old_goes_some_at_a_time(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_rows, "AT_ONCE", 2)
+    await store.history.add([replace(ROW, start=float(n), until=n + 1.0) for n in range(7)])
+
+    assert await store.history.prune(60, before=5.5) == 5
+    assert [row.start for row in await kept(store)] == [5.0, 6.0]
+    assert await store.history.prune(60, before=5.5) == 0
+    assert await store.history.prune(60, before=100.0) == 2
 
 
 async def test_a_removed_node_s_history_goes_and_does_not_come_back(store: Store) -> None:

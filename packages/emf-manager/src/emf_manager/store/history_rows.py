@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from sqlalchemy import Connection, delete, func, select
+from sqlalchemy import Connection, delete, func, select, tuple_
 
 from emf_manager.store import schema as t
 from emf_manager.store.history import HistoryRow
 from emf_manager.store.rows import read, row_of, upsert
 
 __all__ = ["SqlHistory"]
+
+AT_ONCE = 2000
+"""Rows dropped in one transaction: everybody else's writes wait for it."""
 
 T = TypeVar("T")
 
@@ -74,5 +77,12 @@ class SqlHistory:
         )
 
     async def prune(self, step: int, *, before: float) -> int:
-        old = delete(t.history).where(t.history.c.step == step, t.history.c.until < before)
-        return await self._write(lambda c: c.execute(old).rowcount)
+        mine = t.history.c
+        key = (mine.node, mine.daemon, mine.step, mine.start)
+        some = select(*key).where(mine.step == step, mine.until < before).limit(AT_ONCE)
+        old = delete(t.history).where(tuple_(*key).in_(some))
+        gone = last = await self._write(lambda c: c.execute(old).rowcount)
+        while last == AT_ONCE:
+            last = await self._write(lambda c: c.execute(old).rowcount)
+            gone += last
+        return gone
