@@ -386,6 +386,26 @@ async def test_an_audit_trail_shows_where_it_was_touched(store: Store) -> None:
     assert broken_links((trail[1], trail[0], *trail[2:])) != ()
 
 
+@pytest.mark.parametrize(
+    ("window", "expected"),
+    [
+        pytest.param({}, [1, 2, 3, 4, 5], id="all"),
+        pytest.param({"after": 1, "before": 4}, [2, 3], id="between"),
+        pytest.param({"order": "newest", "limit": 2}, [5, 4], id="the-newest"),
+        pytest.param({"order": "newest", "before": 4, "limit": 2}, [3, 2], id="older-ones"),
+        pytest.param({"order": "newest", "after": 3}, [5, 4], id="newest-after"),
+        pytest.param({"before": 1}, [], id="before-the-first"),
+    ],
+)
+async def test_an_audit_trail_is_read_from_either_end(
+    store: Store, window: dict[str, Any], expected: list[int]
+) -> None:
+    for number in range(5):
+        await store.audit(NewAudit(1.5, "user:maria", f"thing {number}"))
+
+    assert [line.sequence for line in await store.audit_trail(**window)] == expected
+
+
 async def test_what_is_old_and_over_is_pruned(store: Store) -> None:
     ended = SessionRecord("s1", NODE, "host", "i", "ended", started=1.0, ended=2.0)
     alive = replace(ended, session_id="s2", state="active", ended=None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
 from collections.abc import (
     AsyncIterable,
@@ -30,7 +31,7 @@ from emf_manager.exposition import Family
 from emf_manager.facts import Facts
 from emf_manager.history.book import HistoryView, SeriesView
 from emf_manager.history.downsampling import Bucket
-from emf_manager.records import Certificate
+from emf_manager.records import AuditOrder, Certificate
 from emf_manager.rollouts import RolloutError, judge_sizes, plan
 from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.store.groups import Group
@@ -327,6 +328,8 @@ class FakeAccounts:
         self.mandates: tuple[Mandate, ...] = ()
         """Of the operator."""
         self.trail: tuple[m.AuditLine, ...] = ()
+        self.read = 0
+        """Lines of the trail that were asked for."""
 
     async def authenticate(self, token: str) -> Principal | None:
         role = TOKENS.get(token)
@@ -340,8 +343,14 @@ class FakeAccounts:
             raise StoreFullError("no space left")
         self.notes.append(note)
 
-    async def audit_trail(self, *, after: int, limit: int) -> Sequence[m.AuditLine]:
-        return [line for line in self.trail if line.sequence > after][:limit]
+    async def audit_trail(
+        self, *, after: int, limit: int, before: int | None = None, order: AuditOrder = "oldest"
+    ) -> Sequence[m.AuditLine]:
+        end = math.inf if before is None else before
+        found = [line for line in self.trail if after < line.sequence < end]
+        cut = (found if order == "oldest" else found[::-1])[:limit]
+        self.read += len(cut)
+        return cut
 
     async def audit_length(self) -> int:
         return self.trail[-1].sequence if self.trail else 0

@@ -8,9 +8,10 @@ import pytest
 
 from emf_agent.errors import RefusedError, UsageError
 from emf_manager import views as v
+from emf_manager.api import models as m
 from emf_manager.bus import TooSlowError
 from tests.manager.api.conftest import Desk
-from tests.manager.api.fakes import NODES, data_view, described, node_view
+from tests.manager.api.fakes import NODES, NOW, data_view, described, node_view
 
 pytestmark = pytest.mark.anyio
 
@@ -261,6 +262,23 @@ async def test_a_cancel_is_asked_of_what_is_not_final(desk: Desk) -> None:
     ]
 
 
+async def test_the_audit_trail_is_walked_from_either_end(desk: Desk) -> None:
+    line = m.AuditLine(sequence=1, at=NOW, actor="a", what="b", digest="0" * 64, outcome="ok")
+    desk.accounts.trail = tuple(line.model_copy(update={"sequence": n}) for n in range(1, 8))
+    asked = {"oldest": "after=1&before=7", "newest": "after=1&before=7&order=newest"}
+    found: dict[str, list[int]] = {}
+    for order, query in asked.items():
+        cursor: str | None = ""
+        found[order] = []
+        while cursor is not None:
+            on = f"&cursor={cursor}" if cursor else ""
+            page = (await desk.call("GET", f"audit?limit=2&{query}{on}")).json()
+            found[order] += [line["sequence"] for line in page["items"]]
+            cursor = page["next"]
+
+    assert found == {"oldest": [2, 3, 4, 5, 6], "newest": [6, 5, 4, 3, 2]}
+
+
 async def test_jobs_come_newest_first_page_by_page(desk: Desk) -> None:
     made = [(await desk.call("POST", "jobs", json=START)).json()["id"] for _ in range(5)]
 
@@ -364,6 +382,9 @@ async def test_an_unknown_action_is_told_what_was_meant(desk: Desk) -> None:
         ("events?after=-1", "query.after"),
         ("events?after=99999999999999999999", "query.after"),
         ("events?cursor=WyJhIl0", "query.cursor"),
+        ("audit?cursor=WzkyMjMzNzIwMzY4NTQ3NzU4MDhd", "query.cursor"),
+        ("audit?before=0", "query.before"),
+        ("audit?order=up", "query.order"),
         ("nodes?nodes=%5B%5B", "nodes"),
     ],
 )

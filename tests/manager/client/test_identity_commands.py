@@ -81,6 +81,13 @@ def test_the_newest_lines_are_listed(admin: Desk) -> None:
     assert "user:maria" in admin.emf("audit", "list").stdout
 
 
+def test_only_the_lines_that_are_listed_are_read(admin: Desk) -> None:
+    admin.accounts.trail = shown(trail(5000))
+
+    assert len(admin.json("audit", "list", "--limit", "600", "--json")) == 600
+    assert admin.accounts.read < 700
+
+
 def test_a_whole_trail_is_verified_and_its_last_line_printed(admin: Desk) -> None:
     links = trail(1200)
     admin.accounts.trail = shown(links)

@@ -19,6 +19,7 @@ __all__ = [
     "UNSTORABLE",
     "ApiToken",
     "AuditEntry",
+    "AuditOrder",
     "CancelMark",
     "Certificate",
     "EnrolmentGrant",
@@ -42,6 +43,8 @@ __all__ = [
 NodeState = Literal["new", "online", "silent", "removed"]
 SessionState = Literal["active", "lost", "ended"]
 TargetState = Literal["held", "queued", "offered", "accepted", "started", "final"]
+AuditOrder = Literal["oldest", "newest"]
+"""Which end of the audit trail comes first."""
 CancelMark = Literal["asked", "taken", "too_late"]
 UNSTORABLE = {0: "\ufffd", **dict.fromkeys(range(0xD800, 0xE000), "\ufffd")}
 """NUL and lone surrogates, which no database takes, and what is kept of them."""

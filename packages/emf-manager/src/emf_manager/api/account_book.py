@@ -13,7 +13,14 @@ from emf_manager.api.guard import AuditNote
 from emf_manager.api.translate import certain, mandate, moment
 from emf_manager.authorization import Mandate, Principal
 from emf_manager.identity.grants import new_grant
-from emf_manager.records import ApiToken, EnrolmentGrant, NewAudit, User, hash_secret
+from emf_manager.records import (
+    ApiToken,
+    AuditOrder,
+    EnrolmentGrant,
+    NewAudit,
+    User,
+    hash_secret,
+)
 from emf_manager.store.interface import Store
 
 __all__ = ["AccountBook", "new_api_token"]
@@ -81,9 +88,11 @@ class AccountBook:
         """Return the number of the trail's last line; 0 where there is none."""
         return await self._store.audit_length()
 
-    async def audit_trail(self, *, after: int, limit: int) -> Sequence[m.AuditLine]:
-        """Return lines of the audit trail above a number, in order."""
-        trail = await self._store.audit_trail(after=after, limit=limit)
+    async def audit_trail(
+        self, *, after: int, limit: int, before: int | None = None, order: AuditOrder = "oldest"
+    ) -> Sequence[m.AuditLine]:
+        """Return the audit trail between two numbers, without them, from the end that is named."""
+        trail = await self._store.audit_trail(after=after, before=before, order=order, limit=limit)
         return tuple(
             m.AuditLine(sequence=link.sequence, digest=link.digest, **asdict(link.entry))
             for link in trail

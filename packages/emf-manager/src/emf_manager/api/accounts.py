@@ -23,6 +23,7 @@ from emf_manager.api.paging import (
 from emf_manager.api.problems import ProblemError
 from emf_manager.api.service import Caller, Manager, Service
 from emf_manager.authorization import GRANTED
+from emf_manager.records import AuditOrder
 
 __all__ = ["router"]
 
@@ -31,6 +32,10 @@ router = APIRouter(tags=["accounts"])
 
 class AuditQuery(PageQuery):
     after: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    before: Annotated[int, Field(ge=1, lt=2**63)] | None = Field(
+        default=None, description="Only lines below this number."
+    )
+    order: AuditOrder = Field(default="oldest", description="Which lines come first.")
 
 
 @router.get("/me", response_model=m.Me)
@@ -88,9 +93,14 @@ async def bind_user(
 
 @router.get("/audit", response_model=Page[m.AuditLine])
 async def list_audit(manager: Manager, query: Annotated[AuditQuery, Query()]) -> Any:
-    """List the audit trail, oldest first; each line is chained to the one before."""
-    after = query.after if query.cursor is None else int(decode_cursor(query.cursor, int)[0])
-    lines = await manager.accounts.audit_trail(after=after, limit=query.limit + 1)
+    """List the audit trail from one of its ends; each line is chained to the one before."""
+    after, before = query.after, query.before
+    if query.cursor is not None:
+        last = int(decode_cursor(query.cursor, int)[0])
+        after, before = (after, last) if query.order == "newest" else (last, before)
+    lines = await manager.accounts.audit_trail(
+        after=after, before=before, order=query.order, limit=query.limit + 1
+    )
     cut = tuple(lines[: query.limit])
     following = encode_cursor((cut[-1].sequence,)) if len(lines) > query.limit else None
     return Page[m.AuditLine](items=cut, next=following)

@@ -57,7 +57,8 @@ def decode_cursor(cursor: str, *kinds: type[str | int]) -> tuple[str | int, ...]
         key = json.loads(text)
     except (binascii.Error, ValueError, RecursionError):
         key = None
-    if not isinstance(key, list) or [type(part) for part in key] != list(kinds):
+    fits = isinstance(key, list) and [type(part) for part in key] == list(kinds)
+    if not fits or any(isinstance(part, int) and abs(part) >= 2**63 for part in key):
         fault = FieldFault(field="query.cursor", expected="a cursor from 'next'", got="another")
         raise ProblemError(
             422, "invalid", "query.cursor: not a cursor of this list", errors=[fault]

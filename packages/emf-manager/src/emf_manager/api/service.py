@@ -24,6 +24,7 @@ from emf_manager.plan_book import PlanDocument, PlanOrder
 from emf_manager.plan_records import PlanState
 from emf_manager.plans.values import Plan
 from emf_manager.plans.views import PlanView
+from emf_manager.records import AuditOrder
 from emf_manager.store.alert_rows import AlertFilter
 from emf_manager.store.groups import Group
 from emf_manager.store.node_rows import NodeFile
@@ -159,8 +160,10 @@ class Accounts(Protocol):
         """Keep a record of a write."""
         ...
 
-    async def audit_trail(self, *, after: int, limit: int) -> Sequence[m.AuditLine]:
-        """Return lines of the audit trail above a number, in order."""
+    async def audit_trail(
+        self, *, after: int, limit: int, before: int | None = None, order: AuditOrder = "oldest"
+    ) -> Sequence[m.AuditLine]:
+        """Return the audit trail between two numbers, without them, from the end that is named."""
         ...
 
     async def audit_length(self) -> int:

@@ -29,8 +29,9 @@ def audit() -> None:
 @talks
 async def list_audit(door: Door, after: int | None, limit: int, *, json_out: bool) -> None:
     """List the newest lines of the audit trail, or those after a number; oldest first."""
-    found = [line async for line in door.pages("audit", {"after": after or 0})]
-    found = found[:limit] if after is not None else found[-limit:]
+    wanted = {"order": "newest"} if after is None else {"after": after}
+    found = [line async for line in door.pages("audit", wanted, limit=limit)]
+    found.sort(key=lambda line: int(line["sequence"]))
     if json_out:
         say_json(found)
         return

@@ -17,6 +17,7 @@ from emf_manager.authorization import Mandate
 from emf_manager.records import (
     ApiToken,
     AuditEntry,
+    AuditOrder,
     CancelMark,
     Certificate,
     EnrolmentGrant,
@@ -299,8 +300,15 @@ class Store(NodeFiles, RollStore, Protocol):
         """Return how many lines the audit trail has had: its last one's number."""
         ...
 
-    async def audit_trail(self, *, after: int = 0, limit: int = 1000) -> tuple[AuditEntry, ...]:
-        """Return the audit trail above a number, in order."""
+    async def audit_trail(
+        self,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        order: AuditOrder = "oldest",
+        limit: int = 1000,
+    ) -> tuple[AuditEntry, ...]:
+        """Return the audit trail between two numbers, without them, from the end that is named."""
         ...
 
     async def prune(self, *, before: float) -> int:

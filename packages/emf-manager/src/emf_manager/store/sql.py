@@ -16,6 +16,7 @@ from emf_manager.authorization import Mandate
 from emf_manager.records import (
     ApiToken,
     AuditEntry,
+    AuditOrder,
     Certificate,
     EnrolmentGrant,
     Event,
@@ -204,13 +205,19 @@ class SqlStore:
         length: int = await self._read(lambda c: c.execute(wanted).scalar_one())
         return length
 
-    async def audit_trail(self, *, after: int = 0, limit: int = 1000) -> tuple[AuditEntry, ...]:
-        wanted = (
-            select(t.audit)
-            .where(t.audit.c.sequence > after)
-            .order_by(t.audit.c.sequence)
-            .limit(limit)
-        )
+    async def audit_trail(
+        self,
+        *,
+        after: int = 0,
+        before: int | None = None,
+        order: AuditOrder = "oldest",
+        limit: int = 1000,
+    ) -> tuple[AuditEntry, ...]:
+        number = t.audit.c.sequence
+        wanted = select(t.audit).where(number > after).limit(limit)
+        wanted = wanted.order_by(number.desc() if order == "newest" else number)
+        if before is not None:
+            wanted = wanted.where(number < before)
         return await self._read(
             lambda c: tuple(
                 AuditEntry(row["sequence"], read(NewAudit, row), row["digest"])
