@@ -12,7 +12,9 @@ import pytest
 
 from emf_manager.api.answers import AnswerBook
 from emf_manager.api.guard import Guard
+from emf_manager.api.problems import ProblemError
 from emf_manager.authorization import ROUTES
+from emf_manager.safe import Safe
 from emf_manager.store.connections import sqlite_url
 from emf_manager.store.sql import SqlStore, open_store
 from tests.manager.api.conftest import Desk
@@ -20,6 +22,8 @@ from tests.manager.api.fakes import NOW, nothing
 
 pytestmark = pytest.mark.anyio
 
+SAFE = Safe()
+"""Its key outlives a restart, as its file does."""
 MARIA = {"name": "maria", "role": "viewer"}
 
 
@@ -47,7 +51,7 @@ def restarted(desk: Desk, store: SqlStore) -> None:
         desk.routes,
         authenticate=desk.accounts.authenticate,
         audit=desk.accounts.audit,
-        answers=AnswerBook(store.answers, now=lambda: NOW),
+        answers=AnswerBook(store.answers, SAFE, now=lambda: NOW),
     )
     desk.transport.app = desk.guard
 
@@ -145,6 +149,21 @@ async def test_a_secret_is_said_once_and_kept_nowhere(
     assert b"said-once" not in b"".join(
         file.read_bytes() for file in tmp_path.iterdir() if file.is_file()
     )
+
+
+async def test_nobody_guesses_a_body_from_what_is_kept_of_it(keyed: Desk, store: SqlStore) -> None:
+    await write(keyed)
+
+    async def kept_with(safe: Safe) -> int | None:
+        book = AnswerBook(store.answers, safe, now=lambda: NOW)
+        scope: dict[str, Any] = {"method": "POST", "path": "/api/v1/users", "query_string": b""}
+        body = httpx.Request("POST", "http://a", json=MARIA).content
+        given = await book.begin("admin", "key-0001", scope, body)
+        return None if given is None else given.status
+
+    assert await kept_with(SAFE) == 201
+    with pytest.raises(ProblemError, match="another request"):
+        await kept_with(Safe())
 
 
 async def test_what_was_cut_off_is_not_done_twice(keyed: Desk, store: SqlStore) -> None:

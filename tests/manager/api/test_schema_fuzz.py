@@ -73,7 +73,7 @@ class Served:
             service = await a_whole_manager(bench, parts)
             secret = await a_token(service)
             self.document = describe(build_routes(service))
-            answers = AnswerBook(bench.store.answers, now=bench.clock.wall)
+            answers = AnswerBook(bench.store.answers, Safe(), now=bench.clock.wall)
             app = build_api(service, answers=answers, pace=Pace(Rate(1e6, 10**6), Rate(1e6, 10**6)))
             config = uvicorn.Config(app, port=0, log_level="critical", lifespan="off", ws="none")
             server = uvicorn.Server(config)

@@ -8,19 +8,20 @@ that is said. What failed gives its key back: asking again is the right thing to
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pydantic import JsonValue
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import Message, Scope, Send
 
 from emf_agent.errors import EmfError
 from emf_manager.api.problems import FieldFault, ProblemError
+from emf_manager.safe import Safe
 from emf_manager.store.answer_rows import AnswerStore, KeptAnswer
 
 __all__ = ["Answer", "AnswerBook", "Recorder", "key_of"]
@@ -69,8 +70,11 @@ def key_of(scope: Scope) -> str | None:
 class AnswerBook:
     """Every key of the last day, and those whose requests run right now."""
 
-    def __init__(self, store: AnswerStore, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: AnswerStore, safe: Safe, *, now: Callable[[], float] = time.time
+    ) -> None:
         self._store = store
+        self._safe = safe
         self._now = now
         self._running: set[tuple[str, str]] = set()
 
@@ -88,7 +92,7 @@ class AnswerBook:
         self._running.add((user, key))
         taken = False
         try:
-            asked = fingerprint(scope, body)
+            asked = self._safe.digest(asked_of(scope, body))
             kept = await self._store.begin(user, key, asked, at=self._now())
             taken = kept is None
             return None if kept is None else repeated(kept, asked)
@@ -168,8 +172,7 @@ def repeated(kept: KeptAnswer, asked: str) -> Answer:
     return Answer(kept.status, (kept.body or "").encode())
 
 
-def fingerprint(scope: Scope, body: bytes) -> str:
-    asked = hashlib.sha256()
-    for part in (scope["method"].encode(), scope["path"].encode(), scope["query_string"], body):
-        asked.update(len(part).to_bytes(8, "big") + part)
-    return asked.hexdigest()
+def asked_of(scope: Scope, body: bytes) -> list[JsonValue]:
+    """Return what makes a request another one; bodies hold secrets, so only its digest is kept."""
+    query: bytes = scope["query_string"]
+    return [scope["method"], scope["path"], query.decode("latin-1"), body.decode("latin-1")]

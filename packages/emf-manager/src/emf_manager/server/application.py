@@ -34,6 +34,7 @@ from emf_manager.mailboxes.routes import mailbox_routes
 from emf_manager.mailboxes.shelf import Shelf
 from emf_manager.plan_book import PlanBook
 from emf_manager.records import Node
+from emf_manager.safe import Safe
 from emf_manager.store.sql import SqlStore
 from emf_manager.web.application import build_web
 from emf_manager.web.pages import UI
@@ -56,6 +57,7 @@ def create_app(
     membership: Membership,
     shelf: Shelf,
     pace: Pace,
+    safe: Safe,
 ) -> ASGIApp:
     """Return the application of a manager whose parts are open."""
     registrar = Registrar(store, authorities, membership)
@@ -64,7 +66,7 @@ def create_app(
     metrics = FleetMetrics(engine, store, alerts, history)
     service = Service(engine, accounts, alerts, history, metrics, plans)
     plans.connect(PlanOrders(service, store.users))
-    answers = AnswerBook(store.answers)
+    answers = AnswerBook(store.answers, safe)
     api = build_api(service, visit=logins.visit, pace=pace, answers=answers)
     web = build_web(service, api, logins)
     peers = Peers(membership)

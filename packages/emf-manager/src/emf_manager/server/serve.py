@@ -96,6 +96,7 @@ async def serve(
                 membership,
                 shelf,
                 pace_of(settings),
+                safe,
             )
             app = BehindProxies(app, proxies, lambda: identity.authorities)
             server = Server(configuration(app, identity))

@@ -21,7 +21,7 @@ class KeptAnswer:
     """What is known of a key that was used before."""
 
     fingerprint: str
-    """SHA-256 of what was asked."""
+    """Of what was asked; made with a key that is not in the database."""
     status: int | None
     """None where it was begun and its end was not written down."""
     body: str | None
