@@ -90,6 +90,8 @@ class InMemory(httpx.AsyncBaseTransport):
         self._exchanges: list[Exchange] = []
         self.refusing = False
         """Behave as a manager that is down."""
+        self.losing = 0
+        """How many answers to writes do not arrive."""
 
     async def __aenter__(self) -> InMemory:
         self._tasks = anyio.create_task_group()
@@ -114,6 +116,10 @@ class InMemory(httpx.AsyncBaseTransport):
         self._exchanges.append(exchange)
         self._tasks.start_soon(exchange.run, self.app)
         await exchange.started.wait()
+        if self.losing and request.method != "GET":
+            self.losing -= 1
+            exchange.pieces.close()
+            raise httpx.ReadError("connection reset by peer")
         return httpx.Response(
             exchange.status, headers=exchange.headers, stream=StreamedBody(exchange)
         )

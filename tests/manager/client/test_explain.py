@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,7 +15,9 @@ import pytest
 from tests.manager.client.conftest import Desk
 from tests.manager.client.test_reference import COMMANDS
 
+PLAN = Path(__file__).parents[3] / "examples" / "plans" / "restart-unit.yml"
 SAMPLES: dict[str, tuple[str, ...]] = {
+    "emf apply": (str(PLAN),),
     "emf audit verify": (),
     "emf config set": ("manager", "https://other.example.com"),
     "emf config unset": ("manager",),

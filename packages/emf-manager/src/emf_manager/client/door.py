@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
+import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -29,8 +30,10 @@ API = "/api/v1"
 SILENCE_S = 45.0
 """Three heartbeats of the event stream: a stream quiet for longer is broken."""
 
+TRIES = 4
+"""How often a write is sent whose answer is lost each time."""
 PATIENCE = 3
-"""How often a request is sent again that was one too many (429)."""
+"""How often a request is sent again that was one too many, or that still runs."""
 LONGEST_WAIT_S = 10.0
 
 EXIT_CODES = {"no-node-matched": 4, "refused": 5, "forbidden": 5, "unauthorized": 5, "invalid": 2}
@@ -117,24 +120,21 @@ class Door:
         """
         return await self._ask("GET", path, params=params)
 
-    async def post(
-        self,
-        path: str,
-        body: JsonValue,
-        *,
-        headers: Mapping[str, str] | None = None,
-        timeout_s: float = 30.0,
-    ) -> Any:
-        """Send a body and return the answer; raises as ``get``."""
-        return await self._ask("POST", path, body=body, headers=headers, timeout_s=timeout_s)
+    async def inquire(self, path: str, body: JsonValue, *, timeout_s: float = 30.0) -> Any:
+        """Return the answer to a question that has a body and changes nothing; raises as ``get``."""
+        return await self._ask("POST", path, body=body, timeout_s=timeout_s)
 
-    async def put(self, path: str, body: JsonValue) -> Any:
-        """Put a body in a place and return the answer; raises as ``get``."""
-        return await self._ask("PUT", path, body=body)
+    async def post(self, path: str, body: JsonValue) -> Any:
+        """Send a body and return the answer; done once, raises as ``get``."""
+        return await self._write("POST", path, body=body)
+
+    async def put(self, path: str, body: JsonValue, *, match: str | None = None) -> Any:
+        """Put a body in a place, where it still has the tag; done once, raises as ``get``."""
+        return await self._write("PUT", path, body=body, headers={"If-Match": match})
 
     async def delete(self, path: str, params: Mapping[str, object] | None = None) -> None:
-        """Delete what is at a path; raises as ``get``."""
-        await self._ask("DELETE", path, params=params)
+        """Delete what is at a path; done once, raises as ``get``."""
+        await self._write("DELETE", path, params=params)
 
     async def pages(
         self, path: str, params: Mapping[str, object], *, limit: int | None = None
@@ -179,6 +179,24 @@ class Door:
                 if message.data:
                     yield PushedEvent(message.id, message.event, json.loads(message.data))
 
+    async def _write(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        body: JsonValue = None,
+        headers: Mapping[str, str | None] | None = None,
+    ) -> Any:
+        """Send a write again while its answer is lost: the key makes it the same one (P1)."""
+        keyed = {"Idempotency-Key": str(uuid.uuid4()), **(headers or {})}
+        for attempt in range(TRIES - 1):
+            try:
+                return await self._ask(method, path, params=params, body=body, headers=keyed)
+            except ManagerUnreachableError:
+                await anyio.sleep(0.2 * 2**attempt)
+        return await self._ask(method, path, params=params, body=body, headers=keyed)
+
     async def _ask(
         self,
         method: str,
@@ -186,7 +204,7 @@ class Door:
         *,
         params: Mapping[str, object] | None = None,
         body: JsonValue = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, str | None] | None = None,
         timeout_s: float = 30.0,
     ) -> Any:
         with self._errors():
@@ -195,12 +213,12 @@ class Door:
                 path.lstrip("/"),
                 params=present(params or {}),
                 json=body,
-                headers=dict(headers or {}),
+                headers=present(headers or {}),
                 timeout=httpx.Timeout(timeout_s, connect=10.0),
             )
             answer = await self._client.send(request)
             for _ in range(PATIENCE):
-                if answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
+                if not worth_waiting(answer):
                     break
                 await anyio.sleep(wait_s(answer))
                 answer = await self._client.send(request)
@@ -228,6 +246,12 @@ class Door:
         except (SSEError, json.JSONDecodeError, UnicodeDecodeError) as error:
             why = "what answers there is not an EMF manager"
             raise ManagerUnreachableError(self.url, why) from error
+
+
+def worth_waiting(answer: httpx.Response) -> bool:
+    """Tell whether the same request is answered later: it was one too many, or still runs."""
+    runs = answer.status_code == httpx.codes.CONFLICT and "retry-after" in answer.headers
+    return runs or answer.status_code == httpx.codes.TOO_MANY_REQUESTS
 
 
 def wait_s(answer: httpx.Response) -> float:

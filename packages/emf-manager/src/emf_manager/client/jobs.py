@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-import uuid
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,7 +28,6 @@ __all__ = ["job", "run"]
 
 GRACE_S = 5.0
 """For the last reports to come in, beyond the deadline that the nodes keep."""
-TRIES = 4
 BARE_WORD = re.compile(r"[A-Za-z_/][A-Za-z0-9_./@:+-]*")
 """An argument that is plainly one text, such as ``lnet.service``, needs no quotes."""
 
@@ -97,7 +95,7 @@ def run(
         "expires_s": expires_s if expires_s is not None else timeout_s,
         "dry_run": dry_run,
     }
-    started = start(request, str(uuid.uuid4()))
+    started = start(request)
     if detach:
         if json_out or jsonl:
             say_json(started)
@@ -191,16 +189,8 @@ def tail_job(ctx: click.Context, job_id: str, *, follow: bool, json_out: bool, j
 
 
 @talks
-async def start(door: Door, request: dict[str, Any], key: str) -> Any:
-    """Create the job; the key makes a repeated request the same job (promise P1)."""
-    for attempt in range(TRIES):
-        try:
-            return await door.post("jobs", request, headers={"Idempotency-Key": key})
-        except ManagerUnreachableError:
-            if attempt == TRIES - 1:
-                raise
-            await anyio.sleep(0.2 * 2**attempt)
-    raise AssertionError("the last try returns or raises")
+async def start(door: Door, request: dict[str, Any]) -> Any:
+    return await door.post("jobs", request)
 
 
 def watch(ctx: click.Context, job_id: str, reporter: Reporter, wait_s: float | None) -> None:

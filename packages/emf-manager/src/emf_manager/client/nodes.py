@@ -178,7 +178,7 @@ async def ask_ping(
         "facts": facts,
         "timeout_s": timeout_s,
     }
-    return await door.post("ping", body, timeout_s=timeout_s + 30)
+    return await door.inquire("ping", body, timeout_s=timeout_s + 30)
 
 
 def report_ping(results: list[dict[str, Any]]) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import uuid
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import anyio
 import click
 
 from emf_agent.errors import EmfError, ManagerUnreachableError, UsageError
@@ -30,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["apply", "plan"]
 
-TRIES = 4
 MOST_BYTES = 256 * 1024
 
 
@@ -81,7 +78,7 @@ def apply(
                 click.echo(line)
             hint("nothing is wrong with it")
             return
-    started = start(request, str(uuid.uuid4()))
+    started = start(request)
     if detach:
         if json_out or jsonl:
             say_json(started)
@@ -279,20 +276,12 @@ async def follow_plan(door: Door, plan_id: str) -> AsyncGenerator[Any, None]:
 
 @talks
 async def check_document(door: Door, request: dict[str, Any]) -> Any:
-    return await door.post("plans/check", request)
+    return await door.inquire("plans/check", request)
 
 
 @talks
-async def start(door: Door, request: dict[str, Any], key: str) -> Any:
-    """Create the plan; the key makes a repeated request the same plan."""
-    for attempt in range(TRIES):
-        try:
-            return await door.post("plans", request, headers={"Idempotency-Key": key})
-        except ManagerUnreachableError:
-            if attempt == TRIES - 1:
-                raise
-            await anyio.sleep(0.2 * 2**attempt)
-    raise AssertionError("the last try returns or raises")
+async def start(door: Door, request: dict[str, Any]) -> Any:
+    return await door.post("plans", request)
 
 
 @talks

@@ -62,7 +62,7 @@ def targets(
 
 @talks
 async def ask_targets(door: Door, request: dict[str, Any]) -> Any:
-    return await door.post("targets", request)
+    return await door.inquire("targets", request)
 
 
 def tell(answer: dict[str, Any]) -> None:
