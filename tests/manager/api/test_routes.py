@@ -346,6 +346,9 @@ async def test_a_bad_job_is_refused_with_the_field_named(desk: Desk, body: Any, 
         ("nothere", None, "nothere"),
         ("zzz*", None, "no enrolled node"),
         ("oss01", "oss01", "no enrolled node"),
+        ("oss*", "oss001", "not enrolled: oss001"),
+        ("oss*", "oss[01-04]", "not enrolled: oss04"),
+        ("oss*", "@all!oss09", "not enrolled: oss09"),
     ],
 )
 async def test_a_set_with_strangers_or_nothing_runs_nowhere(

@@ -50,6 +50,17 @@ async def test_what_would_match_is_told_with_its_batch_and_state(fleet: Desk) ->
     assert answer["left_out"] == []
 
 
+@pytest.mark.parametrize("exclude", ["zzz*", "@spare", "oss09", "oss09.example.com", "oss01,@oss"])
+async def test_what_is_excluded_may_be_nothing_where_no_node_is_named(
+    fleet: Desk, exclude: str
+) -> None:
+    await fleet.call("PUT", "/groups/spare", json={"nodes": "oss[40-49]"})
+    new = "oss09.example.com"
+    fleet.engine.views[new] = replace(fleet.engine.views[OSS[0]], fqdn=new, waiting=True)
+
+    assert MDS in batches(await targets(fleet, exclude=exclude))
+
+
 async def test_every_node_that_is_left_out_has_a_reason(fleet: Desk) -> None:
     new = "oss09.example.com"
     fleet.engine.views[new] = replace(fleet.engine.views[OSS[0]], fqdn=new, waiting=True)

@@ -87,6 +87,16 @@ class Roster:
         self._spent.clear()
         return self._evaluate(text, ())
 
+    def written(self, text: str) -> tuple[str, ...]:
+        """Return the names that stand in a node set themselves, not by a group or a wildcard.
+
+        Raises:
+            NodeSetError: as ``read``.
+
+        """
+        plain = [piece for _, piece in pieces(text) if SPECIAL.search(piece) is None]
+        return tuple(dict.fromkeys(name for piece in plain for name in self._piece(piece, ())))
+
     def _evaluate(self, text: str, above: tuple[str, ...]) -> tuple[str, ...]:
         if text.strip() in EVERYTHING:
             return self.known

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from emf_manager.api.problems import FieldFault, ProblemError
@@ -97,7 +97,7 @@ async def pick(
         raise ProblemError(
             403, "refused", f"not approved yet: {shown(refused)}; see 'emf node approve'"
         )
-    without = excluded(exclude, approved)
+    without = excluded(exclude, approved, waiting)
     out = {name: EXCLUDED for name in meant if name in without}
     if waiting:
         out |= {name: WAITING for name in read(nodes, "nodes", everyone) if name in waiting}
@@ -134,8 +134,21 @@ def select(nodes: str | None, exclude: str | None, roster: Roster) -> tuple[str,
     return chosen
 
 
-def excluded(exclude: str | None, roster: Roster) -> frozenset[str]:
-    return frozenset(() if exclude is None else read(exclude, "exclude", roster))
+def excluded(
+    exclude: str | None, roster: Roster, waiting: Collection[str] = ()
+) -> frozenset[str]:
+    """Return the nodes to leave out.
+
+    Raises:
+        ProblemError: it cannot be read, or names what is not enrolled: who mistypes a node to be
+            spared would not spare it.
+
+    """
+    if exclude is None:
+        return frozenset()
+    without = read(exclude, "exclude", roster)
+    enrolled(roster.written(exclude), (*roster.known, *full_names(waiting)))
+    return frozenset(without)
 
 
 def read(text: str, field: str, roster: Roster) -> tuple[str, ...]:
