@@ -242,6 +242,23 @@ async def test_a_second_different_outcome_is_an_alarm_and_changes_nothing(bench:
     assert "job.conflict" in trail
 
 
+async def test_labels_hold_at_once_and_nothing_else_is_lost(bench: Bench) -> None:
+    agent = Agent(bench)
+    session = await agent.open("host")
+
+    await bench.engine.label_node(FQDN, {"rack": "r1"}, requester="user:maria")
+    await agent.say("host", session, {"hostname": "n"})
+
+    view = await bench.engine.node(FQDN)
+    assert (view.labels, view.sessions["host"]) == ({"rack": "r1"}, "active")
+    assert (await bench.engine.facts())[FQDN]["label.rack"] == "r1"
+    assert await kinds(bench, "node.labelled") == [{"labels": {"rack": "r1"}}]
+    line = [line.entry for line in await bench.store.audit_trail()][-1]
+    assert (line.actor, line.what, line.subject) == ("user:maria", "node.label", FQDN)
+    with pytest.raises(NotFoundError):
+        await bench.engine.label_node("nobody.local", {}, requester="user:maria")
+
+
 async def test_a_result_for_an_id_never_given_is_kept_as_an_orphan(bench: Bench) -> None:
     agent = Agent(bench)
     session = await agent.open(RUNNER)

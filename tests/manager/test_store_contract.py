@@ -603,6 +603,40 @@ async def test_a_node_waits_for_approval_where_its_token_asks_for_it(store: Stor
     assert await store.approve_node("nobody", at=21.0, audit=NOTE) is None
 
 
+async def test_labels_outlive_what_the_engine_writes_and_a_new_enrolment(store: Store) -> None:
+    await store.add_grant(grant("twice", uses_left=3, replace=True), audit=NOTE)
+    await store.enrol("twice", certificate("mds1", "02"), at=10.0, audit=NOTE)
+
+    labelled = await store.label_node("mds1", {"rack": "r1"}, at=20.0, audit=NOTE)
+
+    assert labelled is not None
+    (told,) = labelled.events
+    assert (told.kind, told.node, told.body) == (
+        "node.labelled",
+        "mds1",
+        {"labels": {"rack": "r1"}},
+    )
+    await store.record(Changes(nodes=(Node("mds1", "online", labels={"rack": "r9"}),)))
+    await store.enrol("twice", certificate("mds1", "03"), at=30.0, audit=NOTE)
+    node = await store.node("mds1")
+    assert node is not None
+    assert node.labels == {"rack": "r1"}
+    assert await store.label_node("nobody", {"rack": "r1"}, at=20.0, audit=NOTE) is None
+
+
+async def test_labels_end_with_their_node(store: Store) -> None:
+    await store.add_grant(grant("twice", uses_left=2), audit=NOTE)
+    await store.enrol("twice", certificate("mds1", "02"), at=10.0, audit=NOTE)
+    await store.label_node("mds1", {"rack": "r1"}, at=20.0, audit=NOTE)
+    await store.remove_node("mds1", at=30.0, reason="scrapped", audit=NOTE)
+
+    assert await store.label_node("mds1", {"rack": "r1"}, at=40.0, audit=NOTE) is None
+    await store.enrol("twice", certificate("mds1", "03"), at=50.0, audit=NOTE)
+    node = await store.node("mds1")
+    assert node is not None
+    assert node.labels == {}
+
+
 # Users
 
 

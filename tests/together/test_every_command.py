@@ -133,6 +133,14 @@ def groups_and_targets(tour: Tour, _folder: Path) -> None:
     tour.call("DELETE", "/groups/tour")
 
 
+def labels(tour: Tour, _folder: Path) -> None:
+    tour.call("PUT", f"/nodes/{NAME}/labels", {"labels": {"rack": "r1", "row": "7"}})
+    assert tour.emf("node", "label", NAME, "row-") == "rack=r1\n"
+    assert tour.call("POST", "/targets", {"nodes": "@rack=r1"})["matched"][0]["node"] == NAME
+    tour.emf("node", "label", NAME, "rack-")
+    assert tour.call("GET", f"/nodes/{NAME}/labels")["labels"] == {}
+
+
 def plans(tour: Tour, _folder: Path) -> None:
     checked = tour.call("POST", "/plans/check", {"document": PLAN})
     assert checked["valid"] is True, checked["faults"]
@@ -263,6 +271,7 @@ STORIES = (
     signs_of_life,
     jobs,
     groups_and_targets,
+    labels,
     plans,
     nodes_and_alerts,
     users_and_tokens,

@@ -29,6 +29,12 @@ def test_a_fleet_is_chosen_shown_and_rolled_over_a_killed_manager(
         assert site.emf("targets", "@both", "-F", "state=nowhere").returncode == 4
         assert site.emf("run", "@both", "wait", "1", "--expect", "3").returncode == 2
 
+        assert site.emf("node", "label", OTHER, "rack=r1", "row=7").returncode == 0
+        assert site.emf("node", "label", OTHER, "row-").stdout == "rack=r1\n"
+        racked = site.emf_json("targets", "@rack=r1", "-F", "label.rack=r1", "-x", site.name)
+        assert [one["node"] for one in racked["matched"]] == [OTHER]
+        assert site.emf("targets", "@both", "-x", "second.exmaple.com").returncode == 4
+
         job = site.emf("run", "@both", "wait", "2", *wanted, "--detach").stdout.strip()
         assert counts(site, job)["held"] == 1
         site.manager.stop(signal.SIGKILL)

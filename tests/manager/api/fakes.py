@@ -128,6 +128,10 @@ class FakeEngine:
         self.views[fqdn] = replace(self.views[fqdn], waiting=False)
         self.happen("node.approved", fqdn, by=requester)
 
+    async def label_node(self, fqdn: str, labels: Mapping[str, str], *, requester: str) -> None:
+        self.views[fqdn] = replace(await self.node(fqdn), labels=dict(labels))
+        self.happen("node.labelled", fqdn, by=requester, labels=dict(labels))
+
     async def revoke_node(self, fqdn: str, *, requester: str, reason: str) -> int:
         await self.node(fqdn)
         self.happen("node.revoked", fqdn, by=requester, reason=reason)

@@ -30,6 +30,7 @@ BODIES: dict[str, Any] = {
     "/ping": {"nodes": "*"},
     "/targets": {"nodes": "*"},
     "/groups/{name}": {"nodes": "oss01"},
+    "/nodes/{fqdn}/labels": {"labels": {"rack": "r1"}},
     "/users": {"name": "maria", "role": "viewer"},
     "/tokens": {"user": "viewer"},
     "/enrolment-tokens": {"nodes": "oss04.example.com"},

@@ -1,4 +1,4 @@
-"""What ``emf`` sends when it changes something: once by its key, however often it has to be sent."""
+"""What ``emf`` sends when it changes something: done once, however often it has to be sent."""
 
 from __future__ import annotations
 

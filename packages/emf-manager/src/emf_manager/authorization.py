@@ -95,6 +95,8 @@ ROUTES: tuple[Route, ...] = (
     Route("GET", "/nodes", "read"),
     Route("GET", "/nodes/{fqdn}", "read"),
     Route("DELETE", "/nodes/{fqdn}", "administer"),
+    Route("GET", "/nodes/{fqdn}/labels", "read"),
+    Route("PUT", "/nodes/{fqdn}/labels", "administer"),
     Route("POST", "/nodes/{fqdn}/approve", "administer"),
     Route("POST", "/nodes/{fqdn}/revoke", "administer"),
     Route("GET", "/sessions", "read"),

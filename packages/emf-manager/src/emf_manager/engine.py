@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Literal, Protocol, TypeVar
@@ -278,6 +278,11 @@ class Engine:
         """Let a node speak that enrolled to wait for it; NotFoundError where none waits."""
         if not await self.seats.approve(fqdn, by=requester):
             raise NotFoundError("waiting node", fqdn)
+
+    async def label_node(self, fqdn: str, labels: Mapping[str, str], *, requester: str) -> None:
+        """Give a node these labels in place of those it has; NotFoundError where there is none."""
+        if not await self.seats.label(fqdn, labels, by=requester):
+            raise NotFoundError("node", fqdn)
 
     # Nodes and what they say
 

@@ -14,13 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fnmatch import filter as filter_names
 
+from emf_manager.labels import LABEL
 from emf_manager.nodesets import MAX_NODES, NodeSetError, full_names, parse_nodes
 
 __all__ = ["GROUP_NAME", "Member", "Roster", "groups_named"]
 
 GROUP_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """A defined group's name; those of labels have an ``=``, so they never meet."""
-LABEL_NAME = re.compile(r"[A-Za-z0-9._/-]{1,64}=[A-Za-z0-9._/-]{1,128}")
 STATES = ("connected", "silent", "never")
 RESERVED = frozenset({*STATES, "all"})
 EVERYTHING = frozenset({"*", "@all", "@*"})
@@ -202,6 +202,6 @@ def built_in(members: Iterable[Member]) -> dict[str, tuple[str, ...]]:
             names.add(member.role)
         names |= {f"{key}={value}" for key, value in member.labels.items()}
         for name in names:
-            if "=" not in name or LABEL_NAME.fullmatch(name):
+            if "=" not in name or LABEL.fullmatch(name):
                 found.setdefault(name, []).append(member.fqdn)
     return {name: tuple(nodes) for name, nodes in found.items()}

@@ -60,7 +60,7 @@ def hash_secret(secret: str) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """One enrolled node. Role, labels, ``enrolled`` and ``waiting`` belong to enrolment alone."""
+    """One enrolled node. Role, labels, ``enrolled``, ``waiting`` are for admins to say."""
 
     fqdn: str
     state: NodeState = "new"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NoReturn, Protocol
 from weakref import WeakValueDictionary
@@ -230,6 +230,27 @@ class Seats:
             self.announce(approved.events)
             await self.dismiss(fqdn)
         return approved is not None
+
+    async def label(self, fqdn: str, labels: Mapping[str, str], *, by: str) -> bool:
+        """Give a node these labels in place of those it has; False where there is none."""
+        try:
+            seat = await self.find(fqdn)
+        except NodeGoneError:
+            return False
+        async with seat.lock:
+            wall = self._clock.wall()
+            audit = NewAudit(
+                at=wall, actor=by, what="node.label", subject=fqdn, detail=dict(labels)
+            )
+            with anyio.CancelScope(shield=True):
+                labelled = await self._store.label_node(fqdn, labels, at=wall, audit=audit)
+                if labelled is not None:
+                    node = replace(seat.desk.node, labels=dict(labels))
+                    seat.desk = replace(seat.desk, node=node)
+        if labelled is None:
+            return False
+        self.announce(labelled.events)
+        return True
 
     async def dismiss(self, fqdn: str) -> None:
         """Drop a node's seat: the store has forgotten it, or knows it anew, by other hands."""

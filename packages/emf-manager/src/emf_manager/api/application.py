@@ -16,6 +16,7 @@ from emf_manager.api import (
     groups,
     history,
     jobs,
+    labels,
     matching,
     metrics,
     plans,
@@ -75,7 +76,10 @@ def build_routes(service: Service) -> FastAPI:
     async def openapi() -> JSONResponse:
         return JSONResponse(describe(app))
 
-    rooms = (accounts, alerts, events, fleet, groups, history, jobs, matching, metrics, plans)
+    rooms = (
+        *(accounts, alerts, events, fleet, groups, history),
+        *(jobs, labels, matching, metrics, plans),
+    )
     for room in rooms:
         here.include_router(room.router)
     app.include_router(here)

@@ -29,7 +29,7 @@ from emf_manager.api.targets import matching, targeted
 from emf_manager.nodesets import full_names
 from emf_manager.views import DataView, NotFoundError
 
-__all__ = ["PageQuery", "chosen", "missing", "router", "tagged"]
+__all__ = ["PageQuery", "chosen", "missing", "one_node", "router", "tagged"]
 
 router = APIRouter()
 

@@ -56,6 +56,10 @@ class Engine(Protocol):
         """Let a waiting node speak; NotFoundError."""
         ...
 
+    async def label_node(self, fqdn: str, labels: Mapping[str, str], *, requester: str) -> None:
+        """Give a node these labels in place of those it has; NotFoundError."""
+        ...
+
     async def revoke_node(self, fqdn: str, *, requester: str, reason: str) -> int:
         """Revoke a node's certificates, and count them; NotFoundError."""
         ...

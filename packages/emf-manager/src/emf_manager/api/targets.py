@@ -134,9 +134,7 @@ def select(nodes: str | None, exclude: str | None, roster: Roster) -> tuple[str,
     return chosen
 
 
-def excluded(
-    exclude: str | None, roster: Roster, waiting: Collection[str] = ()
-) -> frozenset[str]:
+def excluded(exclude: str | None, roster: Roster, waiting: Collection[str] = ()) -> frozenset[str]:
     """Return the nodes to leave out.
 
     Raises:

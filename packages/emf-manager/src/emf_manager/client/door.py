@@ -120,8 +120,14 @@ class Door:
         """
         return await self._ask("GET", path, params=params)
 
+    async def tagged(self, path: str) -> tuple[Any, str]:
+        """Return what is at a path, with the tag of this version of it; raises as ``get``."""
+        with self._errors():
+            answer = await self._answer("GET", path)
+            return answer.json(), answer.headers.get("etag", "")
+
     async def inquire(self, path: str, body: JsonValue, *, timeout_s: float = 30.0) -> Any:
-        """Return the answer to a question that has a body and changes nothing; raises as ``get``."""
+        """Return the answer to a question that changes nothing; raises as ``get``."""
         return await self._ask("POST", path, body=body, timeout_s=timeout_s)
 
     async def post(self, path: str, body: JsonValue) -> Any:
@@ -208,22 +214,37 @@ class Door:
         timeout_s: float = 30.0,
     ) -> Any:
         with self._errors():
-            request = self._client.build_request(
-                method,
-                path.lstrip("/"),
-                params=present(params or {}),
-                json=body,
-                headers=present(headers or {}),
-                timeout=httpx.Timeout(timeout_s, connect=10.0),
+            answer = await self._answer(
+                method, path, params=params, body=body, headers=headers, timeout_s=timeout_s
             )
-            answer = await self._client.send(request)
-            for _ in range(PATIENCE):
-                if not worth_waiting(answer):
-                    break
-                await anyio.sleep(wait_s(answer))
-                answer = await self._client.send(request)
-            self._raise_for(answer)
             return answer.json() if answer.content else None
+
+    async def _answer(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, object] | None = None,
+        body: JsonValue = None,
+        headers: Mapping[str, str | None] | None = None,
+        timeout_s: float = 30.0,
+    ) -> httpx.Response:
+        request = self._client.build_request(
+            method,
+            path.lstrip("/"),
+            params=present(params or {}),
+            json=body,
+            headers=present(headers or {}),
+            timeout=httpx.Timeout(timeout_s, connect=10.0),
+        )
+        answer = await self._client.send(request)
+        for _ in range(PATIENCE):
+            if not worth_waiting(answer):
+                break
+            await anyio.sleep(wait_s(answer))
+            answer = await self._client.send(request)
+        self._raise_for(answer)
+        return answer
 
     def _raise_for(self, answer: httpx.Response) -> None:
         if answer.is_success:

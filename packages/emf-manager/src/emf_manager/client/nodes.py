@@ -22,7 +22,7 @@ __all__ = ["node", "ping", "session", "whoami"]
 
 @click.group(cls=Group)
 def node() -> None:
-    """Look at nodes; approve, revoke and remove them."""
+    """Look at nodes; label, approve, revoke and remove them."""
 
 
 @node.command("list")
@@ -86,6 +86,27 @@ async def approve_node(door: Door, fqdn: str) -> None:
     """Let NODE speak, which enrolled with a token that asks for approval."""
     await door.post(f"nodes/{quote(fqdn, safe='')}/approve", None)
     hint(f"{fqdn} is approved")
+
+
+@node.command("label")
+@click.argument("fqdn", metavar="NODE")
+@click.argument("changes", metavar="[NAME=VALUE]... [NAME-]...", nargs=-1)
+@as_json
+@talks
+async def label_node(door: Door, fqdn: str, changes: tuple[str, ...], *, json_out: bool) -> None:
+    """Show the labels of NODE; set those given as NAME=VALUE, take away those given as NAME-."""
+    from emf_manager.labels import changed
+
+    path = f"nodes/{quote(fqdn, safe='')}/labels"
+    found, tag = await door.tagged(path)
+    if changes:
+        labels: dict[str, JsonValue] = {**changed(found["labels"], changes)}
+        found = await door.put(path, {"labels": labels}, match=tag)
+    if json_out:
+        say_json(found)
+        return
+    for name, value in found["labels"].items():
+        click.echo(f"{name}={value}")
 
 
 @node.command("revoke")

@@ -37,7 +37,7 @@ EARLIER: Mapping[TargetState, tuple[TargetState, ...]] = {
     "accepted": ("queued", "offered"),
     "started": ("queued", "offered", "accepted"),
 }
-ENROLMENTS_OWN = ("role", "labels", "enrolled", "waiting")
+ADMINS_OWN = ("role", "labels", "enrolled", "waiting")
 
 
 def record(connection: Connection, changes: Changes) -> Committed:
@@ -45,7 +45,7 @@ def record(connection: Connection, changes: Changes) -> Committed:
     if changes.envelope is not None and not _remember(connection, changes.envelope):
         return Committed(repeated=True)
     rows = [row_of(node) for node in changes.nodes]
-    upsert(connection, t.nodes, rows, keep=ENROLMENTS_OWN, unless=t.nodes.c.state == "removed")
+    upsert(connection, t.nodes, rows, keep=ADMINS_OWN, unless=t.nodes.c.state == "removed")
     upsert(connection, t.sessions, [row_of(session) for session in changes.sessions])
     upsert(connection, t.values, [row_of(value) for value in changes.values])
     for news in changes.targets:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import JsonValue
 from sqlalchemy import Connection, delete, select, update
 
@@ -19,7 +21,7 @@ from emf_manager.store.interface import (
 from emf_manager.store.rows import read, read_node, read_target, row_of, upsert
 from emf_manager.store.trails import append_audit, append_events
 
-__all__ = ["approve_node", "enrol", "nodes_listed", "remove_node", "revoke_node"]
+__all__ = ["approve_node", "enrol", "label_node", "nodes_listed", "remove_node", "revoke_node"]
 
 
 def enrol(
@@ -39,7 +41,7 @@ def enrol(
     grant = connection.execute(select(t.grants).where(mine)).mappings().one()
     waiting = bool(grant["approval"])
     node = Node(certificate.fqdn, role=grant["role"], enrolled=at, waiting=waiting)
-    upsert(connection, t.nodes, [row_of(node)])
+    upsert(connection, t.nodes, [row_of(node)], keep=("labels",))
     live = _live_certificates(connection, certificate.fqdn, at)
     strangers = any(one.key_sha256 != certificate.key_sha256 for one in live)
     if strangers and not grant["replace"]:
@@ -64,7 +66,8 @@ def remove_node(
     if row is None or row["state"] == "removed":
         return None
     gone = _revoke(connection, _live_certificates(connection, fqdn, at), at, reason)
-    connection.execute(update(t.nodes).where(mine).values(state="removed", reason=reason))
+    forgotten = {"state": "removed", "reason": reason, "labels": {}}
+    connection.execute(update(t.nodes).where(mine).values(forgotten))
     told = NewEvent(at, "node.removed", fqdn, {"reason": reason})
     committed = _forget(connection, fqdn, at, "node-removed", told)
     append_audit(connection, (audit,))
@@ -94,6 +97,19 @@ def approve_node(connection: Connection, fqdn: str, at: float, audit: NewAudit) 
     if connection.execute(approved).rowcount != 1:
         return None
     told = NewEvent(at, "node.approved", fqdn)
+    return record(connection, Changes(events=(told,), audit=(audit,)))
+
+
+def label_node(
+    connection: Connection, fqdn: str, labels: Mapping[str, str], at: float, audit: NewAudit
+) -> Committed | None:
+    """Give a node labels, as ``Store.label_node`` says."""
+    node = t.nodes.c
+    mine = node.fqdn == fqdn, node.state != "removed"
+    labelled = update(t.nodes).where(*mine).values(labels=dict(labels))
+    if connection.execute(labelled).rowcount != 1:
+        return None
+    told = NewEvent(at, "node.labelled", fqdn, {"labels": dict(labels)})
     return record(connection, Changes(events=(told,), audit=(audit,)))
 
 

@@ -127,7 +127,7 @@ class Changes:
     envelope: EnvelopeKey | None = None
     """Seen before: nothing else of these changes is applied."""
     nodes: tuple[Node, ...] = ()
-    """Whole rows, except role, labels, ``enrolled`` and ``waiting``, which are enrolment's.
+    """Whole rows, except role, labels, ``enrolled`` and ``waiting``, which are the admins'.
 
     A removed node stays removed; only enrolment brings its name back.
     """
@@ -346,6 +346,12 @@ class Store(NodeFiles, RollStore, Protocol):
 
     async def approve_node(self, fqdn: str, *, at: float, audit: NewAudit) -> Committed | None:
         """Let a waiting node speak; None where no node of this name waits."""
+        ...
+
+    async def label_node(
+        self, fqdn: str, labels: Mapping[str, str], *, at: float, audit: NewAudit
+    ) -> Committed | None:
+        """Give a node labels in place of those it has; None where there is no such node."""
         ...
 
     async def waiting_nodes(self) -> frozenset[str]:

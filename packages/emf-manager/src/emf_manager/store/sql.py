@@ -269,6 +269,13 @@ class SqlStore:
     async def approve_node(self, fqdn: str, *, at: float, audit: NewAudit) -> Committed | None:
         return await self._writer.write(lambda c: identity_rows.approve_node(c, fqdn, at, audit))
 
+    async def label_node(
+        self, fqdn: str, labels: Mapping[str, str], *, at: float, audit: NewAudit
+    ) -> Committed | None:
+        return await self._writer.write(
+            lambda c: identity_rows.label_node(c, fqdn, labels, at, audit)
+        )
+
     async def waiting_nodes(self) -> frozenset[str]:
         node = t.nodes.c
         wanted = select(node.fqdn).where(node.waiting.is_(True), node.state != "removed")
