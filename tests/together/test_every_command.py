@@ -38,7 +38,7 @@ ELSEWHERE = {
     ),
     "apply": "test_plans_end_to_end::test_a_plan_uses_outputs_fails_where_it_must_and_is_resumed",
     **dict.fromkeys(
-        ("group set", "job tail", "node label", "run", "targets"),
+        ("group set", "job tail", "run", "targets"),
         "test_rollout_end_to_end::test_a_fleet_is_chosen_shown_and_rolled_over_a_killed_manager",
     ),
     "node approve": "test_identity_end_to_end::test_a_node_waits_until_it_is_approved",
@@ -121,14 +121,6 @@ def jobs(tour: Tour, _folder: Path) -> None:
     assert NAME in tour.look(page)
     tour.post(f"{page}/cancel")
     eventually(lambda: tour.call("GET", page)["state"] == "done", "the job's end")
-
-
-def labels(tour: Tour, _folder: Path) -> None:
-    path = f"/nodes/{NAME}/labels"
-    before = tour.call("GET", path)["labels"]
-    tour.call("PUT", path, {"labels": {**before, "tour": "yes"}})
-    assert tour.call("POST", "/targets", {"nodes": "@tour=yes"})["matched"][0]["node"] == NAME
-    tour.call("PUT", path, {"labels": before})
 
 
 def groups_and_targets(tour: Tour, _folder: Path) -> None:
@@ -278,7 +270,6 @@ STORIES = (
     what_goes_on,
     signs_of_life,
     jobs,
-    labels,
     groups_and_targets,
     labels,
     plans,
