@@ -1,6 +1,6 @@
 """A manager over real TLS with a real node, and a real browser in front of its page.
 
-``town`` is made once for all tests here; ``tab`` is a signed-in tab of the test's own, and fails it
+``town`` is made once for all tests here, and is gone before any other; ``tab`` is a signed-in tab of the test's own, and fails it
 where the page complains of something.
 """
 
@@ -47,7 +47,7 @@ class Town:
         )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # Playwright keeps a loop of asyncio running: nobody else could
 def town(tmp_path_factory: pytest.TempPathFactory) -> Generator[Town, None, None]:
     if find_chromium() is None:
         pytest.skip("no Chromium is installed: the page was not tried in a browser")
