@@ -1,7 +1,7 @@
 """A manager over real TLS with a real node, and a real browser in front of its page.
 
-``town`` is made once for all tests here, and is gone before any other; ``tab`` is a signed-in tab of the test's own, and fails it
-where the page complains of something.
+``town`` is made once for all tests here, and is gone before any other; ``tab`` is a signed-in tab
+of the test's own, and fails it where the page complains of something.
 """
 
 from __future__ import annotations
