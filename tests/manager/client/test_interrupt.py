@@ -129,6 +129,7 @@ def test_an_interrupt_asks_whether_to_cancel(
         finally:
             terminal.close()
 
-    assert code == 130
+    # The last of several may meet the interpreter on its way out; a shell tells both as 130.
+    assert code == 130 or (answer is None and code == -signal.SIGINT)
     assert told in terminal.shown
     assert engine.kept["job-0001"].targets[0].cancel == cancel
