@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
-from pathlib import Path
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import anyio
@@ -13,10 +12,8 @@ from emf_manager.alerts.conditions import Life, Vitals
 from emf_manager.alerts.values import Acknowledgement, Alert, Condition, Key
 from emf_manager.records import Certificate, EnrolmentGrant, LatestValue, NewAudit, Node
 from emf_manager.store.alert_rows import AlertFilter, Report
-from emf_manager.store.connections import sqlite_url
 from emf_manager.store.interface import Changes
 from emf_manager.store.sql import SqlStore, open_store
-from tests.manager.store_databases import DATABASES, empty_postgresql, postgresql_server
 
 pytestmark = pytest.mark.anyio
 
@@ -33,26 +30,9 @@ def anyio_backend() -> str:
     return "asyncio"  # the store works in threads
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Generator[str, None, None]:
-    with postgresql_server() as url:
-        yield url
-
-
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    match request.param:
-        case "memory":
-            return "sqlite://"
-        case "file":
-            return sqlite_url(tmp_path / "manager.db")
-        case _:
-            return empty_postgresql(request.getfixturevalue("postgresql"))
-
-
 @pytest.fixture
-async def store(url: str) -> AsyncGenerator[SqlStore, None]:
-    async with open_store(url) as store:
+async def store(database_url: str) -> AsyncGenerator[SqlStore, None]:
+    async with open_store(database_url) as store:
         await store.record(Changes(nodes=(Node(NODE, enrolled=1.0),)))
         yield store
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -29,7 +28,6 @@ from emf_manager.records import (
     User,
     hash_secret,
 )
-from emf_manager.store.connections import sqlite_url
 from emf_manager.store.groups import Group
 from emf_manager.store.interface import (
     Changes,
@@ -43,7 +41,6 @@ from emf_manager.store.interface import (
     TargetProgress,
 )
 from emf_manager.store.sql import open_store
-from tests.manager.store_databases import DATABASES, empty_postgresql, postgresql_server
 
 pytestmark = pytest.mark.anyio
 
@@ -56,26 +53,9 @@ def anyio_backend() -> str:
     return "asyncio"  # the store works in threads
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Generator[str, None, None]:
-    with postgresql_server() as url:
-        yield url
-
-
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    match request.param:
-        case "memory":
-            return "sqlite://"
-        case "file":
-            return sqlite_url(tmp_path / "manager.db")
-        case _:
-            return empty_postgresql(request.getfixturevalue("postgresql"))
-
-
 @pytest.fixture
-async def store(url: str) -> AsyncGenerator[Store, None]:
-    async with open_store(url) as store:
+async def store(database_url: str) -> AsyncGenerator[Store, None]:
+    async with open_store(database_url) as store:
         await store.record(Changes(nodes=(Node(NODE, enrolled=1.0),)))
         yield store
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from emf_manager.records import Certificate, EnrolmentGrant, NewAudit, Node
 from emf_manager.store import history_rows
-from emf_manager.store.connections import sqlite_url
 from emf_manager.store.history import HistoryRow
 from emf_manager.store.interface import Changes, Store
 from emf_manager.store.sql import open_store
-from tests.manager.store_databases import DATABASES, empty_postgresql, postgresql_server
 
 pytestmark = pytest.mark.anyio
 
@@ -29,26 +26,9 @@ def anyio_backend() -> str:
     return "asyncio"  # the store works in threads
 
 
-@pytest.fixture(scope="session")
-def postgresql() -> Generator[str, None, None]:
-    with postgresql_server() as url:
-        yield url
-
-
-@pytest.fixture(params=DATABASES)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    match request.param:
-        case "memory":
-            return "sqlite://"
-        case "file":
-            return sqlite_url(tmp_path / "manager.db")
-        case _:
-            return empty_postgresql(request.getfixturevalue("postgresql"))
-
-
 @pytest.fixture
-async def store(url: str) -> AsyncGenerator[Store, None]:
-    async with open_store(url) as store:
+async def store(database_url: str) -> AsyncGenerator[Store, None]:
+    async with open_store(database_url) as store:
         await store.record(Changes(nodes=(Node(NODE, enrolled=1.0),)))
         yield store
 
