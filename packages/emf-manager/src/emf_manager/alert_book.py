@@ -11,6 +11,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
+from functools import partial
 from typing import NoReturn, Protocol
 
 import anyio
@@ -21,6 +22,7 @@ from emf_manager import desk as d
 from emf_manager.alerts import conditions as c
 from emf_manager.alerts import rules
 from emf_manager.alerts.values import Acknowledgement, Alert, Condition
+from emf_manager.background import running_beside
 from emf_manager.bus import Subscription, TooSlowError
 from emf_manager.clock import Clock, SystemClock
 from emf_manager.records import Event, NewAudit
@@ -83,13 +85,8 @@ async def open_alerts(
     book = AlertBook(store, trail, manager.seats, clock or SystemClock(), room)
     await book.recall()
     manager.seats.listen(book.notice)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(book.listen, manager)
-        tasks.start_soon(book.watch)
-        try:
-            yield book
-        finally:
-            tasks.cancel_scope.cancel()
+    async with running_beside(partial(book.listen, manager), book.watch):
+        yield book
 
 
 class AlertBook:

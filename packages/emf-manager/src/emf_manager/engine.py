@@ -18,6 +18,7 @@ from emf_manager import catalogue as book
 from emf_manager import desk as d
 from emf_manager import portraits as show
 from emf_manager.agents import values as v
+from emf_manager.background import running_beside
 from emf_manager.bus import Bus, Subscription
 from emf_manager.clock import Clock, SystemClock
 from emf_manager.fact_book import AT_START, FactBook
@@ -66,17 +67,13 @@ async def open_engine(
     loaded = await store.load()
     engine = Engine(store, clock or SystemClock(), limits or Limits(), loaded, safe or Safe())
     await engine.recall()
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(engine.seats.keep_time)
-        tasks.start_soon(engine.seats.tell)
-        tasks.start_soon(engine.prune)
-        tasks.start_soon(engine.facts_known.recall)
-        tasks.start_soon(engine.roll_on)
+    seats = engine.seats
+    loops = (seats.keep_time, seats.tell, engine.prune, engine.facts_known.recall, engine.roll_on)
+    async with running_beside(*loops):
         try:
             yield engine
         finally:
             engine.close()
-            tasks.cancel_scope.cancel()
 
 
 class Engine:

@@ -19,6 +19,7 @@ from typing import NoReturn
 import anyio
 import anyio.to_thread
 
+from emf_manager.background import running_beside
 from emf_manager.clock import Clock, SystemClock
 from emf_manager.desk import Desk
 from emf_manager.history.blocks import Block, BlockError, coarser, pack, unpack
@@ -62,12 +63,8 @@ async def open_history(
 
     book = HistoryBook(store, clock or SystemClock(), life_of=life_of, tiers=kept_for(keep_s))
     seats.listen(book.heard)
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(book.run)
-        try:
-            yield book
-        finally:
-            tasks.cancel_scope.cancel()
+    async with running_beside(book.run):
+        yield book
 
 
 def life(desk: Desk) -> float:
