@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from emf_agent.wire import CertificateReport
@@ -206,6 +206,7 @@ def test_a_node_that_names_a_thousand_things_raises_a_bounded_number() -> None:
     assert scene.raised == 2 * rules.MAX_CONDITIONS
 
 
+AGAIN = Key("actions.fault", NODE, "a")
 STATEFUL = sorted(set(KINDS) - HAPPENED)
 keys = st.builds(Key, st.sampled_from(STATEFUL), st.just(NODE), st.sampled_from(["a", "b"]))
 seen = st.lists(
@@ -221,7 +222,38 @@ seen = st.lists(
 )
 
 
+@pytest.mark.parametrize(
+    ("ahead", "raised", "cleared"), [(1.0, 1, 0), (CALM_S, 1, 0), (CALM_S + 1, 2, 1)]
+)
+def test_what_will_hold_again_is_raised_again_only_where_it_was_cleared_between(
+    ahead: float, raised: int, cleared: int
+) -> None:
+    scene = Scene()
+    scene.see(condition("actions.fault"))
+    scene.see(replace(condition("actions.fault"), holds_from=scene.wall + ahead))
+    scene.after(100)
+
+    assert (scene.raised, scene.cleared) == (raised, cleared)
+    assert scene.kinds == ["actions.fault"]
+
+
+def test_what_was_to_hold_again_and_will_not_stays_cleared() -> None:
+    scene = Scene()
+    scene.see(condition("actions.fault"))
+    scene.see(replace(condition("actions.fault"), holds_from=scene.wall + 50))
+    scene.see()
+    scene.after(100)
+
+    assert (scene.raised, scene.current) == (1, {})
+
+
 @given(st.lists(st.tuples(seen, st.floats(0, 900)), max_size=30))
+@example(
+    [
+        ([Condition(AGAIN, "warning", "text")], 0.0),
+        ([Condition(AGAIN, "warning", "text", 1e9 + 1001)], 0.0),
+    ]
+)
 def test_any_history_leaves_what_holds_raised_and_all_else_cleared(
     history: list[tuple[list[Condition], float]],
 ) -> None:

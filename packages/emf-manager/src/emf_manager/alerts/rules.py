@@ -67,6 +67,8 @@ class Leaving:
     alert: int
     due: float
     """Monotonic."""
+    then: Waiting | None = None
+    """It will hold again, but later than it is cleared: a new alert."""
 
 
 Entry = Waiting | Raised | Leaving
@@ -231,9 +233,11 @@ class Draft:
             match entry:
                 case Waiting(condition, due_at) if due_at <= self.now:
                     self._raise(condition)
-                case Leaving(alert, due_at) if due_at <= self.now:
+                case Leaving(alert, due_at, then) if due_at <= self.now:
                     self.orders.append(Clear(alert))
                     del self.entries[key]
+                    if then is not None:
+                        self.entries[key] = then
                 case _:
                     pass
 
@@ -257,17 +261,33 @@ class Draft:
             case Raised():
                 if condition.holds_from is not None and condition.holds_from > self.wall:
                     self._leave(key, entry)
+                    self._come_back(key, condition)
             case Leaving(alert):
                 if condition.holds_from is None or condition.holds_from <= self.wall:
                     self.entries[key] = Raised(alert)
+                else:
+                    self._come_back(key, condition)
             case _:
                 assert_never(entry)
+
+    def _come_back(self, key: Key, condition: Condition) -> None:
+        """Note when it will hold again; sooner than it would be cleared, it was never away."""
+        leaving = self.entries[key]
+        if not isinstance(leaving, Leaving):
+            return
+        again = Waiting(condition, self._when(condition))
+        if again.due <= leaving.due:
+            self.entries[key] = Raised(leaving.alert)
+        else:
+            self.entries[key] = replace(leaving, then=again)
 
     def _leave(self, key: Key, entry: Entry) -> None:
         if isinstance(entry, Waiting):
             del self.entries[key]
         elif isinstance(entry, Raised) and entry.alert is not None:
             self.entries[key] = Leaving(entry.alert, self.now + self._calm_s(key))
+        elif isinstance(entry, Leaving):
+            self.entries[key] = replace(entry, then=None)
 
     def _when(self, condition: Condition) -> float:
         ahead = 0.0 if condition.holds_from is None else condition.holds_from - self.wall
